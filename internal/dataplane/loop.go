@@ -1,0 +1,257 @@
+package dataplane
+
+import (
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/xhttpd/xhttpd/filecache"
+	"github.com/xhttpd/xhttpd/internal/wire"
+	"github.com/xhttpd/xhttpd/tcpstate"
+)
+
+// Device moves frames between one queue of an interface and the loop. All its methods are called by the
+// loop's goroutine only.
+type Device interface {
+	// Receive fills frames with received ones and returns how many. They are the loop's to read and to
+	// change until the next Receive.
+	Receive(frames [][]byte) int
+	// Alloc lends empty frames for sending, each with its whole capacity; none while all are in flight.
+	Alloc(frames [][]byte) int
+	// Send queues frames from Alloc, cut to their length, as one batch. It takes them all back, sent or not.
+	Send(frames [][]byte) int
+	// Wait returns when frames have been received, or after d.
+	Wait(d time.Duration)
+}
+
+// Handover gives connections to the kernel. The order of calls that keeps connections whole is Begin,
+// Inject, Established; the reasons are in package redirect.
+type Handover interface {
+	// Begin announces that the next injected segment of flow, at h.Seq, shall become a socket.
+	Begin(flow *wire.Flow, h *tcpstate.Handover) error
+	// Inject gives frames to the kernel as if the interface had received them, in order.
+	Inject(frames [][]byte) error
+	// Established reports whether the kernel owns a socket for the flow, other than a listener.
+	Established(flow *wire.Flow) bool
+	// Cancel withdraws what Begin announced.
+	Cancel(flow *wire.Flow)
+}
+
+// Store is where static objects come from. *filecache.Cache is one.
+type Store interface {
+	// Lookup returns the object for a request target, or nil. It neither blocks nor allocates.
+	Lookup(target []byte) *filecache.Object
+	// Want notes that target was asked for and is missing. It does not block.
+	Want(target []byte)
+}
+
+// Config is what a Loop works with. Every field without a default must be set.
+type Config struct {
+	Device   Device
+	Handover Handover
+	Store    Store
+	Listener *tcpstate.Listener
+	// Unix returns the wall-clock time in seconds, for the Date field. It is called once for a Step.
+	Unix func() int64
+	// LocalMAC is the interface's address: frames to another are not ours. The zero value takes any.
+	LocalMAC wire.MAC
+	// MTU is the largest IP packet of the interface, octets. Default 1500.
+	MTU int
+	// MaxConns bounds the connections held here; those beyond go to the kernel at their first request.
+	// Default 65,536. Each takes one slot of at most 256 octets, touched when used.
+	MaxConns int
+	// MaxBuffers bounds the connections that may hold an incomplete or waiting request, of
+	// tcpstate.RecvBufSize octets each. Default 4,096.
+	MaxBuffers int
+	// KeepAliveRequests is how many further requests a connection may make after its first, as Apache's
+	// MaxKeepAliveRequests; negative: any number.
+	KeepAliveRequests int
+	// HandoverTimeout is how long a hand-over is tried again when the server accepts no connections,
+	// before the client gets a RST. Default 60 s.
+	HandoverTimeout time.Duration
+}
+
+const (
+	batch      = 64 // frames for each Receive, Alloc and Send
+	maxBatches = 16 // batches for each Step, before timers get their turn
+	turn       = 32 // segments that one connection may send before the next one's turn
+	maxWait    = 100 * time.Millisecond
+	txWait     = 100 * time.Microsecond // when only the transmit ring holds us up
+)
+
+// Loop is one queue's loop. Only Drain, Stop, Snapshot and Progress may be called by other goroutines.
+type Loop struct {
+	cfg   Config
+	now   tcpstate.Time
+	unix  uint32
+	slots arena
+	work  workArena
+	wheel wheel
+	ready readyList
+
+	rx     [batch][]byte
+	tx     [batch][]byte // tx[txUsed:txHave] are lent and empty, tx[:txUsed] are filled
+	txUsed int
+	txHave int
+	inject [batch][]byte // received frames that the kernel shall have
+	nInj   int
+	pkt    wire.Packet
+	out    tcpstate.Transmit
+	fresh  tcpstate.Conn // where Accept puts a connection before it has a slot
+	give   giver
+
+	count    counters
+	draining bool
+	drain    atomic.Bool
+	stop     atomic.Bool
+	progress atomic.Uint64
+}
+
+// New returns a loop for cfg.
+func New(cfg Config) (*Loop, error) {
+	if cfg.Device == nil || cfg.Handover == nil || cfg.Store == nil || cfg.Listener == nil || cfg.Unix == nil {
+		return nil, errors.New("dataplane: Device, Handover, Store, Listener and Unix are required")
+	}
+	setDefault(&cfg.MTU, 1500)
+	setDefault(&cfg.MaxConns, 65536)
+	setDefault(&cfg.MaxBuffers, 4096)
+	setDefault(&cfg.HandoverTimeout, 60*time.Second)
+	l := &Loop{cfg: cfg}
+	l.slots.init(cfg.MaxConns)
+	l.work.init(cfg.MaxConns, cfg.MaxBuffers)
+	l.give.init(cfg.MTU)
+	return l, nil
+}
+
+func setDefault[T int | time.Duration](v *T, def T) {
+	if *v <= 0 {
+		*v = def
+	}
+}
+
+// Step does everything that can be done at now and returns when it wants to be called again even if nothing
+// is received: now if there is more to do at once, or to be tried again soon because no frame could be had
+// for sending; 0 if it waits for nothing but frames.
+func (l *Loop) Step(now tcpstate.Time) tcpstate.Time {
+	l.now, l.unix = now, uint32(l.cfg.Unix())
+	l.wheel.begin(now)
+	if l.drain.Load() && !l.draining {
+		l.beginDrain()
+	}
+	more := true
+	for n := 0; more && n < maxBatches; n++ {
+		more = l.receive()
+		l.transmit()
+	}
+	l.expire()
+	l.transmit()
+	l.count.publish()
+	l.progress.Add(1)
+	switch {
+	case more:
+		return now
+	case l.ready.head != 0 || l.txUsed > 0:
+		return now + tcpstate.Time(txWait)
+	}
+	return l.wheel.next()
+}
+
+// Run steps until Stop, sleeping in Device.Wait. clock returns CLOCK_MONOTONIC in nanoseconds. The caller
+// locks its goroutine to a thread if it wants to. When it returns, the connections that were left have been
+// reset.
+func (l *Loop) Run(clock func() tcpstate.Time) {
+	for !l.stop.Load() {
+		next := l.Step(clock())
+		wait := maxWait
+		if next != 0 {
+			wait = min(wait, time.Duration(next-clock()))
+		}
+		if wait > 0 {
+			l.cfg.Device.Wait(wait)
+		}
+	}
+	l.abortAll(clock())
+}
+
+// Stop makes Run return soon.
+func (l *Loop) Stop() { l.stop.Store(true) }
+
+// Drain makes the loop hand each of its connections to the kernel as soon as it stands at a request
+// boundary, and each new one at its first request.
+func (l *Loop) Drain() { l.drain.Store(true) }
+
+// Progress is a number that grows with every Step: while it does, the loop is not stuck.
+func (l *Loop) Progress() uint64 { return l.progress.Load() }
+
+func (l *Loop) beginDrain() {
+	l.draining = true
+	l.slots.each(func(i uint32) { l.wantHandover(i, ReasonShutdown) })
+}
+
+// abortAll resets whatever is left.
+func (l *Loop) abortAll(now tcpstate.Time) {
+	l.now = now
+	l.slots.each(func(i uint32) {
+		s := l.slots.at(i)
+		if s.flags&flagHanding != 0 {
+			l.release(i) // the kernel may have it by now, and its record will expire
+			return
+		}
+		s.conn.Abort()
+		l.markReady(i)
+	})
+	l.transmit()
+	l.count.publish()
+}
+
+// expire runs the timers that are due.
+func (l *Loop) expire() {
+	for i := l.wheel.pop(l.slots.all, l.now); i != 0; i = l.wheel.pop(l.slots.all, l.now) {
+		l.onTimer(i)
+	}
+}
+
+func (l *Loop) onTimer(i uint32) {
+	s := l.slots.at(i)
+	if s.flags&flagHanding != 0 {
+		l.retryHandover(i)
+		return
+	}
+	if d := s.conn.Deadline(); d == 0 || d > l.now {
+		l.schedule(i)
+		return
+	}
+	switch s.conn.OnTimeout(l.now) {
+	case tcpstate.Closed, tcpstate.Reset:
+		l.release(i)
+		return
+	case tcpstate.IdleExpired:
+		s.conn.Close()
+	case tcpstate.HeadExpired:
+		l.wantHandover(i, ReasonSlowHead)
+		if s = l.live(i); s == nil {
+			return
+		}
+	}
+	l.markReady(i)
+	l.schedule(i)
+}
+
+// live returns slot i, or nil if it was released meanwhile.
+func (l *Loop) live(i uint32) *slot {
+	if s := l.slots.at(i); s.flags&flagUsed != 0 {
+		return s
+	}
+	return nil
+}
+
+// schedule puts the connection's earliest deadline into the wheel.
+func (l *Loop) schedule(i uint32) {
+	s := l.slots.at(i)
+	l.noteState(s)
+	d := s.conn.Deadline()
+	if s.flags&flagHanding != 0 {
+		d = l.work.at(s.work).retryAt
+	}
+	l.wheel.set(l.slots.all, i, d)
+}

@@ -1,0 +1,166 @@
+package dataplane
+
+import (
+	"github.com/xhttpd/xhttpd/internal/wire"
+	"github.com/xhttpd/xhttpd/tcpstate"
+)
+
+// receive takes one batch of frames and reports whether there may be more.
+func (l *Loop) receive() bool {
+	n := l.cfg.Device.Receive(l.rx[:])
+	l.count.RxPackets += uint64(n)
+	for _, frame := range l.rx[:n] {
+		l.onFrame(frame)
+	}
+	l.flushInject()
+	return n == len(l.rx)
+}
+
+func (l *Loop) onFrame(frame []byte) {
+	p := &l.pkt
+	if problem := wire.Parse(frame, p); problem != wire.OK {
+		l.count.Drops[problem]++
+		return
+	}
+	if p.Dst != l.cfg.LocalMAC && l.cfg.LocalMAC != (wire.MAC{}) {
+		l.count.Drops[DropOtherMAC]++
+		return
+	}
+	if i := l.slots.find(&p.Flow); i != 0 {
+		if newSYN := l.onSegment(i); !newSYN {
+			return
+		}
+	}
+	l.onUnknown()
+}
+
+// onUnknown answers a segment of a flow that has no slot: without state as long as that is possible.
+func (l *Loop) onUnknown() {
+	p := &l.pkt
+	switch {
+	case p.Segment.Flags.Has(wire.RST):
+		l.count.Drops[DropStrayReset]++
+		return
+	case p.Segment.Flags.Has(wire.SYN):
+		l.onSYN()
+		return
+	}
+	switch l.cfg.Listener.Accept(&p.Flow, &p.Segment, l.now, &l.fresh) {
+	case tcpstate.AcceptUnknown:
+		l.toKernel() // which knows more flows than we do, and answers the rest with RST
+	case tcpstate.AcceptEarly:
+		l.count.Drops[DropEarly]++
+	case tcpstate.AcceptOpened:
+		l.open()
+	}
+}
+
+func (l *Loop) onSYN() {
+	p := &l.pkt
+	if l.draining {
+		l.toKernel()
+		return
+	}
+	switch l.cfg.Listener.OnSYN(&p.Flow, &p.Segment, l.now, &l.out) {
+	case tcpstate.SYNKernel:
+		l.toKernel()
+	case tcpstate.SYNDrop:
+		l.count.Drops[dropOf(tcpstate.DropBadSYN)]++
+	case tcpstate.SYNReply:
+		frame := l.frame()
+		if frame == nil {
+			l.count.Drops[DropNoFrame]++
+			return
+		}
+		h := wire.Header{Src: p.Dst, Dst: p.Src, Flow: &p.Flow, Seq: l.out.Seq, Ack: l.out.Ack, Flags: l.out.Flags, Wnd: l.out.Wnd, Options: &l.out.Options}
+		n := h.Build(frame, 0)
+		wire.Finish(frame[:n])
+		l.queue(n)
+	}
+}
+
+// open gives l.fresh a slot and the segment that it was made of.
+func (l *Loop) open() {
+	p := &l.pkt
+	i := l.slots.add(&p.Flow)
+	if i == 0 {
+		l.handOverUnheld(ReasonConnLimit)
+		return
+	}
+	s := l.slots.at(i)
+	s.conn = l.fresh
+	s.peer = p.Src
+	s.counted = s.conn.State()
+	l.count.Connections[s.counted]++
+	if l.draining {
+		l.want(s, ReasonShutdown)
+	}
+	l.onSegment(i)
+}
+
+// onSegment gives l.pkt to the connection in slot i. It reports whether the segment is a SYN that begins a
+// new connection in the place of the old one, whose slot is then free.
+func (l *Loop) onSegment(i uint32) (newSYN bool) {
+	p, s := &l.pkt, l.slots.at(i)
+	if s.flags&flagHanding != 0 {
+		l.onHanding(i)
+		return false
+	}
+	in := s.conn.OnSegment(&p.Segment, l.now)
+	if in.Drop != tcpstate.DropNone {
+		l.count.Drops[dropOf(in.Drop)]++
+	}
+	switch {
+	case in.NewSYN:
+		l.release(i)
+		return true
+	case in.Fate == tcpstate.Closed || in.Fate == tcpstate.Reset:
+		l.release(i)
+		return false
+	}
+	l.work.acked(s, s.conn.AckedOff())
+	if s = l.advance(i, &in); s == nil {
+		return false
+	}
+	if s.conn.WantsTransmit(l.now) {
+		l.markReady(i)
+	}
+	l.work.settle(s)
+	l.schedule(i)
+	return false
+}
+
+// release forgets the connection in slot i.
+func (l *Loop) release(i uint32) {
+	s := l.slots.at(i)
+	l.wheel.drop(l.slots.all, i)
+	l.ready.remove(l.slots.all, i)
+	if s.flags&flagHanding != 0 {
+		l.count.Handing--
+	} else {
+		l.count.Connections[s.counted]--
+	}
+	l.work.dropWork(s)
+	l.slots.remove(i)
+}
+
+// toKernel gives the received frame to the kernel as if we had not been there.
+func (l *Loop) toKernel() {
+	l.pkt.Complete()
+	l.inject[l.nInj] = l.pkt.Frame
+	l.nInj++
+	if l.nInj == len(l.inject) {
+		l.flushInject()
+	}
+}
+
+func (l *Loop) flushInject() {
+	if l.nInj == 0 {
+		return
+	}
+	if err := l.cfg.Handover.Inject(l.inject[:l.nInj]); err != nil {
+		l.count.Drops[DropInject] += uint64(l.nInj)
+	}
+	l.count.Injected += uint64(l.nInj)
+	l.nInj = 0
+}

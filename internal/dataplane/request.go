@@ -1,0 +1,181 @@
+package dataplane
+
+import (
+	"github.com/xhttpd/xhttpd/internal/httpwire"
+	"github.com/xhttpd/xhttpd/internal/wire"
+	"github.com/xhttpd/xhttpd/tcpstate"
+)
+
+// advance takes the octets of in, answers what requests are complete now, and hands over if one of them is
+// not ours. It returns the slot, or nil if the connection is no longer in it.
+func (l *Loop) advance(i uint32, in *tcpstate.Input) *slot {
+	s := l.slots.at(i)
+	buf := l.work.held(s)
+	switch {
+	case s.flags&flagClosing != 0:
+		return s
+	case buf != nil:
+		if len(in.Data) > 0 {
+			buf.Insert(in.Off, in.Data)
+		}
+	case len(in.Data) == 0:
+		return l.afterRequests(i, nil)
+	case in.Off == 0:
+		return l.direct(i, in.Data)
+	default:
+		if buf = l.work.buffer(s); buf == nil {
+			l.count.Drops[DropBuffer]++
+			return s
+		}
+		buf.Insert(in.Off, in.Data)
+	}
+	used := l.serve(i, buf.Contiguous())
+	buf.Consume(used)
+	l.tellHeld(s, buf)
+	return l.afterRequests(i, buf.Contiguous())
+}
+
+// direct is the usual case: nothing was held, and the segment continues what we have. Whole requests are
+// answered out of the frame; only a rest is copied.
+func (l *Loop) direct(i uint32, data []byte) *slot {
+	s := l.slots.at(i)
+	rest := data[l.serve(i, data):]
+	if len(rest) == 0 || s.flags&flagClosing != 0 {
+		return l.afterRequests(i, nil)
+	}
+	if s.flags&flagWant != 0 && s.conn.Quiescent() {
+		s.conn.Received(uint32(len(rest)), nil) // for a FIN behind it
+		return l.afterRequests(i, rest)
+	}
+	buf := l.work.buffer(s)
+	if buf == nil {
+		// An incomplete request that we can't keep is the kernel's; behind a response it has to wait: it
+		// was not acknowledged, so the client sends it again.
+		if s.conn.Quiescent() {
+			l.want(s, ReasonBuffers)
+			return l.afterRequests(i, rest)
+		}
+		l.count.Drops[DropBuffer]++
+		return s
+	}
+	buf.Insert(0, rest)
+	l.tellHeld(s, buf)
+	return l.afterRequests(i, buf.Contiguous())
+}
+
+// tellHeld tells the connection what its receive buffer holds, or gives an empty one back.
+func (l *Loop) tellHeld(s *slot, buf *tcpstate.RecvBuf) {
+	if s.flags&flagClosing != 0 {
+		l.work.dropBuffer(s)
+		return
+	}
+	var spans [3]wire.Span
+	n := len(buf.Contiguous())
+	held := buf.Spans(spans[:0], s.conn.Boundary())
+	s.conn.Received(uint32(n), held)
+	if n == 0 && len(held) == 0 {
+		l.work.dropBuffer(s)
+	}
+}
+
+// serve answers the complete requests at the beginning of data, in order, and returns how many octets they
+// were. It stops at the first that is not ours, and sets flagWant.
+func (l *Loop) serve(i uint32, data []byte) (used int) {
+	s := l.slots.at(i)
+	var r httpwire.Request
+	for used < len(data) && s.flags&(flagWant|flagClosing) == 0 && !l.work.full(s) {
+		n, verdict, why := httpwire.Parse(data[used:], &r)
+		switch verdict {
+		case httpwire.Partial:
+			return used
+		case httpwire.NotOurs:
+			l.want(s, Reason(why))
+			return used
+		}
+		if !l.respond(s, &r, n) {
+			return used
+		}
+		used += n
+	}
+	return used
+}
+
+// respond begins the response to r, whose head is n octets long, or wants a hand-over and reports false.
+func (l *Loop) respond(s *slot, r *httpwire.Request, n int) bool {
+	object := l.cfg.Store.Lookup(r.Target)
+	if object == nil {
+		l.cfg.Store.Want(r.Target)
+		l.want(s, ReasonMiss)
+		return false
+	}
+	left := -1
+	if l.cfg.KeepAliveRequests >= 0 {
+		left = max(0, l.cfg.KeepAliveRequests-int(s.served))
+	}
+	response, ok := object.Respond(r, left, int64(l.unix))
+	if !ok {
+		l.want(s, ReasonVariant)
+		return false
+	}
+	s.conn.Received(uint32(n), nil)
+	s.conn.Consume(uint32(n))
+	length, start := object.Len(response), s.conn.WrittenOff()
+	l.work.push(s, object, response, start, start+length)
+	s.conn.Write(length)
+	if s.served < 1<<16-1 {
+		s.served++
+	}
+	for k, status := range Statuses {
+		if status == response.Status() {
+			l.count.Responses[k]++
+		}
+	}
+	if response.Closes() {
+		s.flags |= flagClosing
+		s.conn.Close()
+		s.conn.Discard()
+	}
+	return true
+}
+
+// afterRequests does what follows from what serve left: held are the undecided octets from the request
+// boundary on.
+func (l *Loop) afterRequests(i uint32, held []byte) *slot {
+	s := l.slots.at(i)
+	switch {
+	case s.flags&flagClosing != 0:
+	case s.flags&flagWant != 0:
+		if s.conn.Quiescent() {
+			l.handOver(i, held)
+			return l.live(i)
+		}
+	case s.conn.PeerClosed() && len(held) > 0 && !l.work.full(s):
+		l.wantHandover(i, ReasonHalfSent)
+		return l.live(i)
+	case s.conn.PeerClosed() && len(held) == 0:
+		s.flags |= flagClosing
+		s.conn.Close()
+	}
+	return s
+}
+
+func (l *Loop) want(s *slot, why Reason) {
+	if s.flags&(flagWant|flagClosing) == 0 {
+		s.flags |= flagWant
+		s.why = why
+	}
+}
+
+// wantHandover hands slot i over, now or as soon as its last response is acknowledged.
+func (l *Loop) wantHandover(i uint32, why Reason) {
+	s := l.slots.at(i)
+	l.want(s, why)
+	if s.flags&flagWant == 0 || s.flags&flagHanding != 0 || !s.conn.Quiescent() {
+		return
+	}
+	var held []byte
+	if buf := l.work.held(s); buf != nil {
+		held = buf.Contiguous()
+	}
+	l.handOver(i, held)
+}

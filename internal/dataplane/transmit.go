@@ -1,0 +1,76 @@
+package dataplane
+
+import "github.com/xhttpd/xhttpd/internal/wire"
+
+func (l *Loop) markReady(i uint32) { l.ready.push(l.slots.all, i) }
+
+// transmit lets the ready connections send, in turns, while there are frames to send in.
+func (l *Loop) transmit() {
+	for l.ready.head != 0 {
+		i := l.ready.head
+		s := l.slots.at(i)
+		sent := 0
+		for sent < turn {
+			if l.frame() == nil {
+				return // nobody polls, and no state moves
+			}
+			if !s.conn.PollTransmit(l.now, &l.out) {
+				break
+			}
+			l.put(s)
+			sent++
+		}
+		l.ready.remove(l.slots.all, i)
+		switch {
+		case sent == turn:
+			l.markReady(i) // behind the others
+		case s.conn.Finished():
+			l.release(i)
+			continue
+		}
+		l.schedule(i)
+	}
+	l.send()
+}
+
+// put builds the segment l.out of s in the current frame.
+func (l *Loop) put(s *slot) {
+	frame := l.frame()
+	t := &l.out
+	h := wire.Header{Src: l.cfg.LocalMAC, Dst: s.peer, Flow: &s.flow, Seq: t.Seq, Ack: t.Ack, Flags: t.Flags, Wnd: t.Wnd, Options: &t.Options}
+	if t.Len > 0 {
+		at := h.HeaderLen()
+		l.work.read(s, frame[at:at+int(t.Len)], t.Off)
+	}
+	n := h.Build(frame, int(t.Len))
+	wire.Finish(frame[:n])
+	l.queue(n)
+}
+
+// frame returns the next empty frame, or nil if there is none now.
+func (l *Loop) frame() []byte {
+	if l.txUsed == l.txHave {
+		l.send()
+		if l.txHave = l.cfg.Device.Alloc(l.tx[:]); l.txHave == 0 {
+			return nil
+		}
+	}
+	return l.tx[l.txUsed]
+}
+
+// queue says that the current frame holds n octets to be sent.
+func (l *Loop) queue(n int) {
+	l.tx[l.txUsed] = l.tx[l.txUsed][:n]
+	l.txUsed++
+	l.count.TxPackets++
+}
+
+// send gives the filled frames to the device.
+func (l *Loop) send() {
+	if l.txUsed == 0 {
+		return
+	}
+	l.cfg.Device.Send(l.tx[:l.txUsed])
+	n := copy(l.tx[:], l.tx[l.txUsed:l.txHave])
+	l.txUsed, l.txHave = 0, n
+}

@@ -1,0 +1,172 @@
+package dataplane
+
+import (
+	"github.com/xhttpd/xhttpd/filecache"
+	"github.com/xhttpd/xhttpd/tcpstate"
+)
+
+// window is how many responses of one connection may be on their way at once. A client that pipelines more
+// has its further requests wait in the receive buffer.
+const window = 4
+
+// work is what a connection has in flight: responses that the peer has not acknowledged, request octets that
+// wait. It is lent to a slot only while there is something of this. Its objects are in workArena.objects.
+type work struct {
+	sent    [window]sending
+	n       uint8 // valid entries of sent, oldest first
+	tries   uint8
+	buf     uint32 // index of a RecvBuf, or 0
+	chain   uint32
+	retryAt tcpstate.Time // of a hand-over
+	giveUp  tcpstate.Time
+}
+
+// sending is one response and its place [start, end) in the stream of octets sent, modulo 2³².
+type sending struct {
+	response   filecache.Response
+	start, end uint32
+}
+
+// workArena holds the works, the receive buffers, and, in the one place where pointers are, the objects that
+// responses on their way refer to: an object that was replaced in the cache lives until its last response
+// is acknowledged.
+type workArena struct {
+	all       []work
+	objects   []*filecache.Object // window of them for each work
+	free      uint32
+	fresh     uint32
+	bufs      []tcpstate.RecvBuf
+	freeBufs  []uint32
+	freshBuf  uint32
+	usedWorks int
+}
+
+func (a *workArena) init(works, bufs int) {
+	a.all = make([]work, works+1)
+	a.objects = make([]*filecache.Object, (works+1)*window)
+	a.bufs = make([]tcpstate.RecvBuf, bufs+1)
+	a.freeBufs = make([]uint32, 0, bufs)
+	a.fresh, a.freshBuf = 1, 1
+}
+
+func (a *workArena) at(i uint32) *work { return &a.all[i] }
+
+// of returns the work of s, taking one if s has none. There are as many as slots.
+func (a *workArena) of(s *slot) *work {
+	if s.work == 0 {
+		if s.work = a.free; s.work != 0 {
+			a.free = a.all[s.work].chain
+		} else {
+			s.work = a.fresh
+			a.fresh++
+		}
+		a.all[s.work] = work{}
+		a.usedWorks++
+	}
+	return &a.all[s.work]
+}
+
+// buffer returns the receive buffer of s, taking one if s has none; nil if all are taken.
+func (a *workArena) buffer(s *slot) *tcpstate.RecvBuf {
+	if b := a.held(s); b != nil {
+		return b
+	}
+	var i uint32
+	switch n := len(a.freeBufs); {
+	case n > 0:
+		i = a.freeBufs[n-1]
+		a.freeBufs = a.freeBufs[:n-1]
+	case int(a.freshBuf) < len(a.bufs):
+		i = a.freshBuf
+		a.freshBuf++
+	default:
+		return nil
+	}
+	a.of(s).buf = i
+	a.bufs[i].Reset()
+	return &a.bufs[i]
+}
+
+// held returns the receive buffer of s, or nil.
+func (a *workArena) held(s *slot) *tcpstate.RecvBuf {
+	if s.work == 0 || a.all[s.work].buf == 0 {
+		return nil
+	}
+	return &a.bufs[a.all[s.work].buf]
+}
+
+// dropBuffer gives the receive buffer of s back.
+func (a *workArena) dropBuffer(s *slot) {
+	if a.held(s) == nil {
+		return
+	}
+	w := &a.all[s.work]
+	a.freeBufs = append(a.freeBufs, w.buf)
+	w.buf = 0
+}
+
+// push notes a response of o for s, at [start, end). The caller has checked that there is room.
+func (a *workArena) push(s *slot, o *filecache.Object, r filecache.Response, start, end uint32) {
+	w := a.of(s)
+	w.sent[w.n] = sending{r, start, end}
+	a.objects[int(s.work)*window+int(w.n)] = o
+	w.n++
+}
+
+// full reports whether s may not begin another response.
+func (a *workArena) full(s *slot) bool { return s.work != 0 && a.all[s.work].n == window }
+
+// acked forgets the responses of s that end at or before the stream offset off.
+func (a *workArena) acked(s *slot, off uint32) {
+	if s.work == 0 {
+		return
+	}
+	w := &a.all[s.work]
+	objs := a.objects[int(s.work)*window : int(s.work+1)*window]
+	done := 0
+	for done < int(w.n) && int32(off-w.sent[done].end) >= 0 {
+		done++
+	}
+	if done == 0 {
+		return
+	}
+	copy(w.sent[:], w.sent[done:])
+	copy(objs, objs[done:])
+	clear(objs[int(w.n)-done:])
+	w.n -= uint8(done)
+}
+
+// read fills dst with the octets of the stream of s from offset off on, and returns how many there were.
+func (a *workArena) read(s *slot, dst []byte, off uint32) int {
+	w := &a.all[s.work]
+	n := 0
+	for k := 0; k < int(w.n) && n < len(dst); k++ {
+		r := &w.sent[k]
+		if at := off + uint32(n); at-r.start < r.end-r.start {
+			n += a.objects[int(s.work)*window+k].ReadAt(r.response, dst[n:], at-r.start)
+		}
+	}
+	return n
+}
+
+// settle gives the work of s back if nothing is left in it.
+func (a *workArena) settle(s *slot) {
+	if s.work == 0 {
+		return
+	}
+	if w := &a.all[s.work]; w.n == 0 && w.buf == 0 && s.flags&flagHanding == 0 {
+		a.dropWork(s)
+	}
+}
+
+func (a *workArena) dropWork(s *slot) {
+	if s.work == 0 {
+		return
+	}
+	a.dropBuffer(s)
+	clear(a.objects[int(s.work)*window : int(s.work+1)*window])
+	a.all[s.work].chain = a.free
+	a.free = s.work
+	s.work = 0
+	a.usedWorks--
+}
