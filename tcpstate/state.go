@@ -30,6 +30,9 @@ func (s State) ourFIN() bool {
 	return s == FinWait1 || s == FinWait2 || s == Closing || s == LastAck || s == TimeWait
 }
 
+// owesFIN reports whether a FIN of ours has yet to be acknowledged, or even sent.
+func (s State) owesFIN() bool { return s == FinWait1 || s == Closing || s == LastAck }
+
 // peerFIN reports whether the peer's FIN was received, and all before it.
 func (s State) peerFIN() bool {
 	return s == CloseWait || s == Closing || s == LastAck || s == TimeWait

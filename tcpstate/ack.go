@@ -1,0 +1,70 @@
+package tcpstate
+
+import "github.com/xhttpd/xhttpd/internal/wire"
+
+// onACK takes in what an acceptable segment says about our octets (RFC 9293, 3.10.7.4, fifth).
+func (c *Conn) onACK(seg *wire.Segment, now Time) {
+	if seg.Ack.Less(c.snd.una) {
+		return // a duplicate, overtaken by a later one
+	}
+	flight := uint32(c.snd.nxt - c.snd.una)
+	sacked := c.has(flagSACK) && seg.Options.NSACK > 0 && c.takeSACK(seg)
+	sameWindow := !c.updateWindow(seg)
+	if seg.Ack == c.snd.una {
+		if flight > 0 && c.isDuplicate(seg, sacked, sameWindow) {
+			c.onDuplicateACK()
+		}
+		return
+	}
+	n := uint32(seg.Ack - c.snd.una)
+	c.snd.una = seg.Ack
+	c.rec.forgetBelow(seg.Ack)
+	c.endTiming(seg, now)
+	c.tmr.mark = c.tick()
+	c.tmr.kind = timerNone // RFC 6298, 5.2 and 5.3: arm starts it anew if something is left
+	c.flags &^= flagProbe
+	c.onNewACK(n, flight)
+	if c.state.ourFIN() && c.finSent() && c.snd.una == c.snd.nxt {
+		c.onFINAcked()
+	}
+}
+
+// onFINAcked is RFC 9293, 3.10.7.4, fifth, for the states that wait for it.
+func (c *Conn) onFINAcked() {
+	switch c.state {
+	case FinWait1:
+		c.state = FinWait2
+		c.startTimer(timerLinger, Time(c.lim.linger)*limitStep)
+	case Closing:
+		c.enterTimeWait()
+	case LastAck:
+		c.close()
+	}
+}
+
+// enterTimeWait starts the 2 MSL time-out, anew if it runs.
+func (c *Conn) enterTimeWait() {
+	c.state = TimeWait
+	c.startTimer(timerTimeWait, Time(c.lim.timeWait)*limitStep)
+}
+
+// updateWindow is RFC 9293, 3.10.7.4, fifth. It reports whether the window changed. SND.WL2 is not held: an
+// acknowledgment that comes here is not before SND.UNA, and so not before the one that set the window.
+func (c *Conn) updateWindow(seg *wire.Segment) (changed bool) {
+	if seg.Seq.Less(c.snd.wl1) {
+		return false
+	}
+	changed = c.snd.wnd != seg.Wnd
+	c.snd.wl1 = seg.Seq
+	c.snd.wnd = seg.Wnd
+	c.snd.maxWnd = max(c.snd.maxWnd, seg.Wnd)
+	return changed
+}
+
+// isDuplicate reports whether seg, which acknowledges SND.UNA once more, says that a later segment arrived.
+func (c *Conn) isDuplicate(seg *wire.Segment, sacked, sameWindow bool) bool {
+	if c.has(flagSACK) {
+		return sacked // RFC 6675, 2
+	}
+	return len(seg.Payload) == 0 && !seg.Flags.Has(wire.FIN) && sameWindow // RFC 5681, 2
+}
