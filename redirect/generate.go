@@ -1,0 +1,5 @@
+package redirect
+
+// The object and the Go declarations come from C; the result is committed, so that users need no clang. Of the two -I, the one
+// that exists gives the UAPI headers of Debian's multiarch layout. The kernel's minimum version allows -mcpu=v3.
+//go:generate go tool bpf2go -target bpfel -type flow -type record -type verdict bpf bpf/redirect.c -- -mcpu=v3 -Wall -Wextra -Werror -I/usr/include/x86_64-linux-gnu -I/usr/include/aarch64-linux-gnu
