@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/*
+ * steer: TCP segments to a served address and port go to the AF_XDP socket of their receive queue, unless the kernel owns
+ * the connection. Everything else, and every doubt, is passed to the kernel. No octet is touched.
+ *
+ * The order of the questions is that of their price: the packet itself, the settings, the heartbeat, and last the kernel's
+ * socket table, which costs as much as all the others together.
+ */
+#include "packet.h"
+
+#define SECOND_NANOS 1000000000LL
+
+/* A daemon that has not beaten for so long gets no new connections; then no segment at all. */
+#define STALE_SYN_NANOS (1 * SECOND_NANOS)
+#define STALE_ALL_NANOS (5 * SECOND_NANOS)
+
+#define MAX_ADDRESSES 4096
+
+/* Why a packet left the program as it did. The first are packet_parse()'s, by its numbers. */
+enum reason {
+	REASON_REDIRECTED = PACKET_OK,
+	REASON_TOO_SHORT = PACKET_TOO_SHORT,
+	REASON_NOT_UNICAST = PACKET_NOT_UNICAST,
+	REASON_VLAN = PACKET_VLAN,
+	REASON_NOT_IP = PACKET_NOT_IP,
+	REASON_IP_HEADER = PACKET_IP_HEADER,
+	REASON_IP_OPTIONS = PACKET_IP_OPTIONS,
+	REASON_FRAGMENT = PACKET_FRAGMENT,
+	REASON_NOT_TCP = PACKET_NOT_TCP,
+	REASON_BAD_ADDRESS = PACKET_BAD_ADDRESS,
+	REASON_TCP_HEADER = PACKET_TCP_HEADER,
+	REASON_OTHER_PORT = PACKET_PROBLEMS,
+	REASON_OTHER_ADDRESS,
+	REASON_ODD_FLAGS,
+	REASON_STALE_SYN, /* no heartbeat for a second: no new connections */
+	REASON_STALE,     /* no heartbeat for five seconds: nothing */
+	REASON_DRAINING,  /* a SYN while the daemon is ending */
+	REASON_KERNEL,    /* the kernel has a socket for the connection */
+	REASON_NO_SOCKET, /* no AF_XDP socket for the receive queue */
+	REASONS,          /* how many there are */
+};
+
+/* Written by user space only. */
+struct heartbeat {
+	__u64 beat_nanos; /* CLOCK_MONOTONIC */
+	__u32 draining;   /* not 0: no new connections */
+	__u32 reserved;
+};
+
+/* Settings, written before the program is loaded. */
+const volatile __u16 served_port_be = 0;
+
+/* Addresses that are served: those of the interface, or those that the user names. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_ADDRESSES);
+	__type(key, struct addr);
+	__type(value, __u8);
+} addresses SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct heartbeat);
+} heartbeats SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, REASONS);
+	__type(key, enum reason); /* also makes bpf2go see the type */
+	__type(value, __u64);
+} counters SEC(".maps");
+
+/* The AF_XDP sockets by receive queue. max_entries is set to the interface's queues before loading. */
+struct {
+	__uint(type, BPF_MAP_TYPE_XSKMAP);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} xsks SEC(".maps");
+
+/*
+ * A SYN must be nothing but that. Other segments carry ACK, except for RST: a client whose socket is gone answers our data
+ * with a RST without ACK (RFC 9293, 3.10.7.1), and only user space knows that connection.
+ */
+static __always_inline int flags_are_odd(__u8 flags)
+{
+	if (flags & TCP_SYN)
+		return flags & (TCP_FIN | TCP_RST | TCP_ACK);
+	if (flags & TCP_RST)
+		return flags & TCP_FIN;
+	return !(flags & TCP_ACK);
+}
+
+static __always_inline enum reason check_heartbeat(int is_syn)
+{
+	__u32 zero = 0;
+	const struct heartbeat *h = bpf_map_lookup_elem(&heartbeats, &zero);
+	__s64 age;
+
+	if (!h) /* cannot be; the verifier does not know */
+		return REASON_STALE;
+	age = bpf_ktime_get_ns() - h->beat_nanos; /* signed: the beat may be newer than the clock as read here */
+	if (age > STALE_ALL_NANOS)
+		return REASON_STALE;
+	if (is_syn && age > STALE_SYN_NANOS)
+		return REASON_STALE_SYN;
+	if (is_syn && h->draining)
+		return REASON_DRAINING;
+	return REASON_REDIRECTED;
+}
+
+/*
+ * The kernel's socket table says who owns a connection, not a map of ours: it knows those that are older than the daemon,
+ * and forgets when it should. A SYN for a socket in TIME-WAIT is the kernel's as well.
+ */
+static __always_inline int kernel_owns(struct xdp_md *ctx, const struct packet *p)
+{
+	struct bpf_sock *sk = flow_lookup(ctx, &p->flow, p->is_ipv4);
+	__u32 state;
+
+	if (!sk)
+		return 0;
+	state = sk->state;
+	bpf_sk_release(sk);
+	return state != BPF_TCP_LISTEN;
+}
+
+static __always_inline enum reason decide(struct xdp_md *ctx)
+{
+	void *data_end = (void *)(long)ctx->data_end;
+	void *data = (void *)(long)ctx->data;
+	enum packet_problem problem;
+	enum reason reason;
+	struct packet p;
+	int is_syn;
+
+	problem = packet_parse(data, data_end, data_end - data, &p);
+	if (problem != PACKET_OK)
+		return (enum reason)problem;
+	if (p.flow.local_port_be != served_port_be)
+		return REASON_OTHER_PORT;
+	if (!bpf_map_lookup_elem(&addresses, &p.flow.local))
+		return REASON_OTHER_ADDRESS;
+	if (flags_are_odd(p.flags))
+		return REASON_ODD_FLAGS;
+	is_syn = p.flags & TCP_SYN;
+	reason = check_heartbeat(is_syn);
+	if (reason != REASON_REDIRECTED)
+		return reason;
+	if (kernel_owns(ctx, &p))
+		return REASON_KERNEL;
+	return REASON_REDIRECTED;
+}
+
+SEC("xdp")
+int steer(struct xdp_md *ctx)
+{
+	enum reason reason = decide(ctx);
+	int verdict = XDP_PASS;
+	__u64 *counter;
+
+	if (reason == REASON_REDIRECTED) {
+		verdict = bpf_redirect_map(&xsks, ctx->rx_queue_index, XDP_PASS);
+		if (verdict != XDP_REDIRECT)
+			reason = REASON_NO_SOCKET;
+	}
+	counter = bpf_map_lookup_elem(&counters, &reason);
+	if (counter)
+		(*counter)++; /* this CPU's own, and a program is not interrupted by itself */
+	return verdict;
+}
+
+char _license[] SEC("license") = "Dual MIT/GPL";

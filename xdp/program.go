@@ -1,0 +1,216 @@
+package xdp
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
+)
+
+// Mode is how a program is attached.
+type Mode uint8
+
+// The modes.
+const (
+	Native  Mode = iota // in the driver, before the kernel makes a socket buffer of the frame
+	Generic             // in the stack, for drivers without XDP: works everywhere, gains little
+)
+
+// String returns the mode as a metric's label.
+func (m Mode) String() string {
+	if m == Native {
+		return "native"
+	}
+	return "generic"
+}
+
+// Config says what Open attaches.
+type Config struct {
+	Interface string
+	Port      uint16       // the TCP port that is served
+	Addresses []netip.Addr // that are served, as by SetAddresses
+	Generic   bool         // do not try native mode
+}
+
+// Program is the steering program, attached to one interface. It redirects nothing before the first Beat. Its methods may
+// be called from any goroutine.
+type Program struct {
+	objects steerObjects
+	link    link.Link
+	mode    Mode
+	warning error
+	queues  int
+
+	mu        sync.Mutex // for what follows, and for writes to the maps it mirrors
+	heartbeat steerHeartbeat
+	addresses map[netip.Addr]bool
+	closed    bool
+}
+
+// Open loads the steering program and attaches it, in native mode or else in generic mode. The interface is looked up in
+// the network namespace of the calling thread. Nothing is redirected until a socket is registered and Beat is called. Close
+// detaches it, as does the end of the process, however it ends.
+func Open(cfg Config) (*Program, error) {
+	iface, err := net.InterfaceByName(cfg.Interface)
+	if err != nil {
+		return nil, fmt.Errorf("look up interface %q: %w", cfg.Interface, err)
+	}
+	p := &Program{addresses: make(map[netip.Addr]bool)}
+	if p.queues, err = Queues(cfg.Interface); err != nil {
+		return nil, err
+	}
+	if err := p.load(cfg.Port); err != nil {
+		return nil, fmt.Errorf("load steer for %q: %w", cfg.Interface, explainLoad(err))
+	}
+	if err := p.SetAddresses(cfg.Addresses); err != nil {
+		p.objects.Close()
+		return nil, err
+	}
+	if err := p.attach(iface, cfg.Generic); err != nil {
+		p.objects.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *Program) load(port uint16) error {
+	spec, err := loadSteer()
+	if err != nil {
+		return err
+	}
+	spec.Maps[steerMapXsks].MaxEntries = uint32(p.queues)
+	var portBE [2]byte
+	binary.BigEndian.PutUint16(portBE[:], port)
+	if err := spec.Variables[steerVarServedPortBe].Set(binary.NativeEndian.Uint16(portBE[:])); err != nil {
+		return err
+	}
+	return spec.LoadAndAssign(&p.objects, nil)
+}
+
+func (p *Program) attach(iface *net.Interface, generic bool) (err error) {
+	if !generic {
+		p.link, err = p.attachMode(iface, link.XDPDriverMode)
+		// Another program is in the way in every mode.
+		if err == nil || errors.Is(err, unix.EBUSY) || errors.Is(err, unix.EEXIST) || errors.Is(err, unix.EPERM) {
+			return explainAttach(iface, err)
+		}
+		p.warning = fmt.Errorf("native XDP cannot be had, using generic mode, which gains little: %w", explainAttach(iface, err))
+	}
+	p.mode = Generic
+	p.link, err = p.attachMode(iface, link.XDPGenericMode)
+	return explainAttach(iface, err)
+}
+
+func (p *Program) attachMode(iface *net.Interface, mode link.XDPAttachFlags) (link.Link, error) {
+	return link.AttachXDP(link.XDPOptions{Program: p.objects.Steer, Interface: iface.Index, Flags: mode})
+}
+
+// Mode returns the mode that the program is attached in.
+func (p *Program) Mode() Mode { return p.mode }
+
+// Warning returns why the program is not in native mode although that was tried, or nil. It is for the log.
+func (p *Program) Warning() error { return p.warning }
+
+// Queues returns how many receive queues the interface had when the program was loaded; Register takes those below.
+func (p *Program) Queues() int { return p.queues }
+
+// SetAddresses replaces the served addresses. Zones do not count; IPv4-mapped IPv6 addresses mean IPv4. After an error, the
+// set is some of the old and the new addresses, and the call may be repeated.
+func (p *Program) SetAddresses(addresses []netip.Addr) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	want := make(map[netip.Addr]bool, len(addresses))
+	for _, a := range addresses {
+		want[a.Unmap().WithZone("")] = true
+	}
+	for a := range p.addresses { // first, so that a full map has room
+		if want[a] {
+			continue
+		}
+		if err := p.objects.Addresses.Delete(steerAddr{Octets: a.As16()}); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+			return fmt.Errorf("stop serving address %s: %w", a, err)
+		}
+		delete(p.addresses, a)
+	}
+	for a := range want {
+		if p.addresses[a] {
+			continue
+		}
+		if err := p.objects.Addresses.Put(steerAddr{Octets: a.As16()}, uint8(1)); err != nil {
+			return fmt.Errorf("serve address %s (of %d, at most %d): %w", a, len(want), p.objects.Addresses.MaxEntries(), err)
+		}
+		p.addresses[a] = true
+	}
+	return nil
+}
+
+// Beat says that the daemon was alive at now, in nanoseconds of CLOCK_MONOTONIC. One second after the newest beat, new
+// connections go to the kernel; after five, everything does.
+func (p *Program) Beat(now int64) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.heartbeat.BeatNanos = uint64(now)
+	return p.putHeartbeat()
+}
+
+// SetDraining with true gives new connections to the kernel; segments of others come as before.
+func (p *Program) SetDraining(draining bool) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.heartbeat.Draining = 0
+	if draining {
+		p.heartbeat.Draining = 1
+	}
+	return p.putHeartbeat()
+}
+
+func (p *Program) putHeartbeat() error {
+	if err := p.objects.Heartbeats.Put(uint32(0), &p.heartbeat); err != nil {
+		return fmt.Errorf("write heartbeat: %w", err)
+	}
+	return nil
+}
+
+// Counters are packets by Reason.
+type Counters [NumReasons]uint64
+
+// Counters returns how many packets left the program for each reason since it was loaded, on all CPUs.
+func (p *Program) Counters() (Counters, error) {
+	var total Counters
+	var perCPU []uint64
+	for r := range total {
+		if err := p.objects.Counters.Lookup(uint32(r), &perCPU); err != nil {
+			return total, fmt.Errorf("read counter %s: %w", Reason(r), err)
+		}
+		for _, n := range perCPU {
+			total[r] += n
+		}
+	}
+	return total, nil
+}
+
+// Register lets the packets of a receive queue go to s, which must be bound to that queue. When s is closed, the kernel
+// forgets it, and the queue's packets pass to the kernel.
+func (p *Program) Register(queue int, s *Socket) error {
+	if err := p.objects.Xsks.Put(uint32(queue), uint32(s.fd)); err != nil {
+		return fmt.Errorf("register socket of queue %d (of %d): %w", queue, p.queues, err)
+	}
+	return nil
+}
+
+// Close detaches the program and frees it. Sockets are not closed. It may be called again.
+func (p *Program) Close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil
+	}
+	p.closed = true
+	return errors.Join(p.link.Close(), p.objects.Close())
+}
