@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
 )
@@ -15,7 +16,8 @@ const kfunc = "bpf_sk_assign_tcp_reqsk"
 
 // explain adds to an error of the set-up what to do about it.
 func explain(err error) error {
-	if errors.Is(err, os.ErrPermission) {
+	var rejected *ebpf.VerifierError // says EACCES or EPERM, too, but no capability helps
+	if errors.Is(err, os.ErrPermission) && !errors.As(err, &rejected) {
 		return fmt.Errorf("%w (run as root, or with CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN and CAP_NET_RAW)", err)
 	}
 	if have := Supported(); have != nil {

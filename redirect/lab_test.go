@@ -1,6 +1,7 @@
 package redirect
 
 import (
+	"crypto/rand"
 	"net"
 	"net/netip"
 	"runtime"
@@ -79,4 +80,10 @@ func logCounters(t *testing.T, r *Redirector) {
 			t.Logf("%v: %d", Verdict(v), n)
 		}
 	}
+}
+
+func randomBytes(n int) []byte {
+	b := make([]byte, n)
+	rand.Read(b) // never fails
+	return b
 }

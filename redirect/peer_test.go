@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -48,6 +49,9 @@ type peer struct {
 	wnd      uint32 // the server's, in octets
 }
 
+// ports gives each client another.
+var ports atomic.Uint32
+
 const rcvTimeout = 50 * time.Millisecond
 
 func (l *lab) peer(i *Injector, s shape) *peer {
@@ -63,7 +67,7 @@ func (l *lab) peer(i *Injector, s shape) *peer {
 	}
 	p := &peer{
 		lab: l, t: l.t, injector: i, shape: s, sndNxt: s.seq, rcvNxt: s.ack, acked: s.seq, clock: rand.Uint32(), wnd: 64000,
-		flow: wire.Flow{LocalPort: s.port, RemotePort: uint16(20000 + rand.IntN(40000))},
+		flow: wire.Flow{LocalPort: s.port, RemotePort: uint16(20000 + ports.Add(1)%40000)},
 	}
 	mss := uint16(1460)
 	p.flow.Local, p.flow.Remote = wire.AddrFrom(l.server.IPv4), wire.AddrFrom(l.remote4)
@@ -96,11 +100,19 @@ func (p *peer) openSocket() {
 		p.fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, int(portBE(unix.ETH_P_ALL)))
 		must(t, "open client socket", err)
 	})
-	t.Cleanup(func() { must(t, "close client socket", unix.Close(p.fd)) })
+	t.Cleanup(p.close)
 	must(t, "bind client socket", unix.Bind(p.fd, &unix.SockaddrLinklayer{Protocol: portBE(unix.ETH_P_ALL), Ifindex: p.lab.client.Index}))
 	tv := unix.NsecToTimeval(rcvTimeout.Nanoseconds())
 	must(t, "set timeout", unix.SetsockoptTimeval(p.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &tv))
 	must(t, "set buffer", unix.SetsockoptInt(p.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 8<<20))
+}
+
+// close makes the client deaf. Each of them hears all that the server sends.
+func (p *peer) close() {
+	if p.fd >= 0 {
+		must(p.t, "close client socket", unix.Close(p.fd))
+	}
+	p.fd = -1
 }
 
 // segment builds a frame of the client, without moving any state.

@@ -5,14 +5,17 @@
  *   assign  tcx ingress: the one segment that a record waits for becomes a socket of the listener
  *   verify  test run:    says whether the socket exists
  *
- * The programs change no octet of a packet. Where assign is unsure, it passes. */
+ * No octet of a packet is changed, but for the source address of an injected frame (injected.h). Where assign is
+ * unsure, it passes. */
 #include <linux/bpf.h>
 #include <linux/pkt_cls.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 #include <bpf/bpf_helpers.h>
 
 #include "../../xdp/bpf/packet.h"
+#include "injected.h"
 #include "socket.h"
 #include "types.h"
 
@@ -63,6 +66,8 @@ int inject(struct __sk_buff *skb)
 	if (!injection_mark || skb->mark != injection_mark)
 		return leave(NOT_MARKED, NEXT);
 
+	static const __u8 source[ETH_ALEN] = INJECTED_SOURCE;
+	bpf_skb_store_bytes(skb, offsetof(struct ethhdr, h_source), source, sizeof(source), 0);
 	skb->mark = 0; /* a received packet has none; routing rules and firewalls look at it */
 	leave(INJECTED, 0);
 	return bpf_redirect(skb->ifindex, BPF_F_INGRESS);

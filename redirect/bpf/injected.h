@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/* How an XDP program in generic mode knows a frame that was injected: by its source address.
+ *
+ * Generic XDP runs on what bpf_redirect(BPF_F_INGRESS) brings back, too (native XDP does not), and cannot see
+ * the mark. Without this it would give the frame to user space, which would inject it, and so on for ever.
+ * The address need not be secret: who forges it is passed to the kernel, as without xhttpd. */
+#ifndef REDIRECT_INJECTED_H
+#define REDIRECT_INJECTED_H
+
+#include <linux/if_ether.h>
+
+#include <bpf/bpf_helpers.h>
+
+/* Locally administered, then "xhttp". */
+#define INJECTED_SOURCE { 0x02, 'x', 'h', 't', 't', 'p' }
+
+/* The caller has checked the bounds of *eth. */
+static __always_inline int is_injected(const struct ethhdr *eth)
+{
+	static const __u8 source[ETH_ALEN] = INJECTED_SOURCE;
+
+	return __builtin_memcmp(eth->h_source, source, ETH_ALEN) == 0;
+}
+
+#endif
