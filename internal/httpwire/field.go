@@ -1,0 +1,160 @@
+package httpwire
+
+// knownField is a field that decides something. All others do not matter to a static object.
+type knownField struct {
+	name   string // in lower case
+	refuse bool   // whoever sends it is answered by the server behind
+	why    Reason
+	keep   func(r *Request) *[]byte // where its value goes
+}
+
+var knownFields = [...]knownField{
+	{name: "host", why: Host, keep: func(r *Request) *[]byte { return &r.Host }},
+	{name: "connection"},
+	{name: "if-none-match", why: Repeated, keep: func(r *Request) *[]byte { return &r.IfNoneMatch }},
+	{name: "if-modified-since", why: Repeated, keep: func(r *Request) *[]byte { return &r.IfModifiedSince }},
+	{name: "accept-encoding", why: Repeated, keep: func(r *Request) *[]byte { return &r.AcceptEncoding }},
+	{name: "content-length", refuse: true, why: Body},
+	{name: "transfer-encoding", refuse: true, why: Body},
+	{name: "trailer", refuse: true, why: Body},
+	{name: "range", refuse: true, why: Range},
+	{name: "if-range", refuse: true, why: Range},
+	{name: "expect", refuse: true, why: Expect},
+	{name: "upgrade", refuse: true, why: Upgrade},
+	{name: "http2-settings", refuse: true, why: Upgrade},
+	{name: "te", refuse: true, why: Connection},
+	{name: "proxy-connection", refuse: true, why: Connection},
+	{name: "keep-alive", refuse: true, why: Connection},
+	{name: "authorization", refuse: true, why: Authorization},
+	{name: "proxy-authorization", refuse: true, why: Authorization},
+	{name: "if-match", refuse: true, why: Precondition},
+	{name: "if-unmodified-since", refuse: true, why: Precondition},
+}
+
+// lookup returns the known field of that name, in whatever case it is written (RFC 9110, 5.1), or nil.
+func lookup(name []byte) *knownField {
+	for k := range knownFields {
+		if equalFold(name, knownFields[k].name) {
+			return &knownFields[k]
+		}
+	}
+	return nil
+}
+
+// equalFold compares b with lower, which is in lower case, without regard to the case of ASCII letters.
+func equalFold(b []byte, lower string) bool {
+	if len(b) != len(lower) {
+		return false
+	}
+	for k, c := range b {
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		if c != lower[k] {
+			return false
+		}
+	}
+	return true
+}
+
+func (p *parser) take(name, value []byte) (Verdict, Reason) {
+	f := lookup(name)
+	switch {
+	case f == nil:
+		return Complete, 0
+	case f.refuse:
+		return NotOurs, f.why
+	case f.keep == nil:
+		return p.connection(value)
+	}
+	at := f.keep(p.r)
+	if *at != nil {
+		// RFC 9112, 3.2, for Host; others may be lists, but then two readers may join them in two ways.
+		return NotOurs, f.why
+	}
+	if f.why == Host && !validHost(value) {
+		return NotOurs, Host
+	}
+	*at = value
+	return Complete, 0
+}
+
+// connection reads the options of one Connection field (RFC 9110, 7.6.1).
+func (p *parser) connection(value []byte) (Verdict, Reason) {
+	for len(value) > 0 {
+		k := 0
+		for k < len(value) && value[k] != ',' {
+			k++
+		}
+		option := value[:k]
+		value = value[min(k+1, len(value)):]
+		for len(option) > 0 && isBlank(option[0]) {
+			option = option[1:]
+		}
+		for len(option) > 0 && isBlank(option[len(option)-1]) {
+			option = option[:len(option)-1]
+		}
+		switch {
+		case equalFold(option, "close"):
+			p.r.SentClose = true
+		case equalFold(option, "keep-alive"):
+			p.r.SentKeepAlive = true
+		default: // the empty one of a lone comma too
+			return NotOurs, Connection
+		}
+	}
+	// Both at once is a contradiction.
+	if p.r.SentClose && p.r.SentKeepAlive {
+		return NotOurs, Connection
+	}
+	return Complete, 0
+}
+
+// validHost reports whether v is a host with an optional port, in letters, digits, '-', '.', and '[', ']', ':'
+// for IPv6. Whatever else RFC 3986 allows is rare enough to be Apache's. An empty one is allowed by RFC 9110,
+// 7.2, for targets without authority, and Apache's.
+func validHost(v []byte) bool {
+	if len(v) == 0 || len(v) > 255 {
+		return false
+	}
+	for _, c := range v {
+		if !class.is(c, host) {
+			return false
+		}
+	}
+	return true
+}
+
+// Classes of octets.
+const (
+	token = 1 << iota // RFC 9110, 5.6.2
+	plain             // of a path: means itself to every server
+	text              // of a field's value: visible, blank, or 8-bit (RFC 9110, 5.5)
+	host
+)
+
+type classes [256]uint8
+
+func (t *classes) is(c byte, what uint8) bool { return t[c]&what != 0 }
+
+var class = makeClasses()
+
+func makeClasses() *classes {
+	t := new(classes)
+	mark := func(set string, what uint8) {
+		for _, c := range []byte(set) {
+			t[c] |= what
+		}
+	}
+	for c := range 256 {
+		if c >= 0x20 && c != 0x7f || c == '\t' {
+			t[c] |= text
+		}
+	}
+	const alnum = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+	mark(alnum, token|plain|host)
+	mark("!#$%&'*+-.^_`|~", token)
+	mark("/-._~!$&'()*+,;=:@", plain)
+	mark("-.:[]_", host)
+	return t
+}

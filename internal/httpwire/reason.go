@@ -1,0 +1,40 @@
+package httpwire
+
+// Reason says why a request is not ours. Its String is the label of a metric.
+type Reason uint8
+
+// The reasons of Parse.
+const (
+	Method       Reason = iota // other than GET and HEAD
+	Version                    // other than HTTP/1.0 and HTTP/1.1
+	Target                     // octets that need thought: 8-bit, quotes, backslash, '#', '//'
+	Query                      // '?'
+	Escape                     // '%'
+	DotSegment                 // a segment that begins with '.'
+	AbsoluteForm               // or authority-form, or '*'
+	Syntax                     // what RFC 9112 does not allow, or allows only in an obsolete form
+	HeadTooLarge               // over MaxHead octets or maxFields fields
+	Host                       // missing, repeated or odd
+	Body                       // Content-Length or Transfer-Encoding
+	Range                      // Range, If-Range
+	Expect
+	Upgrade       // Upgrade, HTTP2-Settings
+	Connection    // an option other than close and keep-alive
+	Authorization // Authorization, Proxy-Authorization
+	Precondition  // If-Match, If-Unmodified-Since
+	Repeated      // a field twice that we act upon
+	NumReasons
+)
+
+var reasonNames = [NumReasons]string{
+	"method", "version", "target", "query", "escape", "dot-segment", "absolute-form", "syntax", "head-too-large", "host",
+	"body", "range", "expect", "upgrade", "connection", "authorization", "precondition", "repeated",
+}
+
+// String returns the reason as a metric's label.
+func (r Reason) String() string {
+	if r < NumReasons {
+		return reasonNames[r]
+	}
+	return "unknown"
+}
