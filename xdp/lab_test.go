@@ -164,7 +164,11 @@ func (s *segment) serialize(t testing.TB) []byte {
 	if err := gopacket.SerializeLayers(buffer, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}, parts...); err != nil {
 		t.Fatal(err)
 	}
-	return buffer.Bytes()
+	frame := buffer.Bytes()
+	if s.is4 { // gopacket pads small frames
+		frame = frame[:14+int(s.ip4.Length)]
+	}
+	return frame
 }
 
 func payload(b []byte) func(*segment) { return func(s *segment) { s.payload = b } }
