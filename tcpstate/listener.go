@@ -134,6 +134,13 @@ func (l *Listener) open(flow *wire.Flow, seg *wire.Segment, now Time, d cookie, 
 	*c = Conn{state: Established, lim: l.cfg.limits()}
 	c.setNow(now)
 	c.tmr.mark = c.tick()
+	c.snd.init(seg.Ack, table[d.mssIndex()], d.wscale())
+	c.rcv.init(seg.Seq, uint16(l.cfg.Window), l.cfg.WScale)
+	if d.wscale() == noWScale {
+		c.rcv.wscale = noWScale
+	}
+	// Older than any segment of the connection, so that this one sets the window (RFC 9293, 3.10.7.4).
+	c.snd.wl1 = seg.Seq.Add(^uint32(0))
 	if d.sack() {
 		c.flags |= flagSACK
 	}
@@ -145,13 +152,6 @@ func (l *Listener) open(flow *wire.Flow, seg *wire.Segment, now Time, d cookie, 
 		c.rcv.tsRecent = seg.Options.TSVal
 		c.rcv.tsAge = c.hours()
 	}
-	c.snd.init(seg.Ack, table[d.mssIndex()], d.wscale())
-	c.rcv.init(seg.Seq, uint16(l.cfg.Window), l.cfg.WScale)
-	if d.wscale() == noWScale {
-		c.rcv.wscale = noWScale
-	}
-	// Older than any segment of the connection, so that this one sets the window (RFC 9293, 3.10.7.4).
-	c.snd.wl1 = seg.Seq.Add(^uint32(0))
 	c.cc.init(c.payloadMSS())
 	c.rec.init(seg.Ack)
 }

@@ -93,7 +93,7 @@ func (c *Conn) answer(seg *wire.Segment) {
 
 // challenge makes an ACK go out from which an honest peer learns where the connection stands (RFC 5961).
 func (c *Conn) challenge() {
-	if c.mayChallenge() {
+	if !c.has(flagAckNow) && c.mayChallenge() {
 		c.flags |= flagAckNow
 	}
 }
