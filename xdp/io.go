@@ -60,7 +60,7 @@ func (s *Socket) recycle() {
 	s.frames.lent = s.frames.lent[:0]
 	s.fill.publish(s.fill.producer)
 	if s.fill.needWakeup() { // a driver with zero copy that has run out of frames
-		_, _, _ = syscall.RawSyscall6(unix.SYS_RECVFROM, uintptr(s.fd), 0, 0, unix.MSG_DONTWAIT, 0, 0)
+		s.wakeReceiver()
 	}
 }
 
@@ -186,8 +186,8 @@ func (s *Socket) ready() bool {
 	return s.rx.available() > 0 || s.starved && s.completion.available() > 0
 }
 
-// sleep waits in poll(2), which also wakes a driver up that wants it for the fill or the TX ring. A socket whose interface is
-// gone reports an error for ever: then it sleeps without, so that a loop which does not look at Err does not spin.
+// sleep waits in poll(2), which also wakes up a driver that wants it for the fill or the TX ring. Poll does not tell that the
+// interface has gone; so ask, when there was nothing else. Then it sleeps without poll.
 func (s *Socket) sleep(d time.Duration) {
 	if s.gone.Load() {
 		time.Sleep(d)
@@ -195,8 +195,16 @@ func (s *Socket) sleep(d time.Duration) {
 	}
 	s.poll[0] = unix.PollFd{Fd: int32(s.fd), Events: unix.POLLIN}
 	timeout := unix.NsecToTimespec(int64(d))
-	n, err := unix.Ppoll(s.poll[:], &timeout, nil)
-	if err == nil && n > 0 && s.poll[0].Revents&(unix.POLLERR|unix.POLLHUP|unix.POLLNVAL) != 0 {
+	if n, err := unix.Ppoll(s.poll[:], &timeout, nil); err != nil || n > 0 && s.poll[0].Revents&unix.POLLIN != 0 {
+		return
+	}
+	if s.wakeReceiver() == unix.ENXIO {
 		s.gone.Store(true)
 	}
+}
+
+// wakeReceiver has the kernel look at the fill ring. ENXIO: the interface has gone.
+func (s *Socket) wakeReceiver() syscall.Errno {
+	_, _, errno := syscall.RawSyscall6(unix.SYS_RECVFROM, uintptr(s.fd), 0, 0, unix.MSG_DONTWAIT, 0, 0)
+	return errno
 }
