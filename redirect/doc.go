@@ -13,12 +13,16 @@
 //     by another way before Established says yes. (In XDP, the kernel's socket table says the same.)
 //   - Injected segments carry Handover's Ack, Wnd and TSRecent; a first segment with another Ack is dropped.
 //   - Established says no: the accept queue was full, a firewall dropped it, or nobody listens, in which case the client
-//     has got a RST. Begin and Inject again after a while. Inject alone is not enough: a record makes one socket.
+//     has got a RST. Begin and Inject again after a while, but always ask Established before: the connection may have
+//     lived and died meanwhile. Inject alone is not enough: a record makes one socket.
 //   - Advertise at most 64,000 octets of window: the kernel must not shrink it (RFC 9293, 3.8.6).
 //   - What the SYN/ACK offered must be what the kernel would have: see Sysctls.
 //
-// It refuses: a peer with an MSS below 536, or 1220 for IPv6 (ErrMSS); listeners of other network namespaces; MPTCP;
-// ECN, which the connection loses; VLAN tags, IP options, fragments, extension headers, which user space never holds.
+// An XDP program on the interface in generic mode sees injected frames again, and must pass them: bpf/injected.h.
+//
+// It refuses: a peer with an MSS below 536, or 1220 for IPv6 (ErrMSS); listeners of other network namespaces, or that
+// speak Multipath TCP (the kernel's refusal: AssignRefused); VLAN tags, IP options, fragments, extension headers, which
+// user space never holds. A connection does not keep ECN: none may have been negotiated.
 //
 // Begin reading at Open (redirect.go), then Injector, then bpf/redirect.c.
 package redirect

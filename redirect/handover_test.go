@@ -34,7 +34,6 @@ func TestHandOver(t *testing.T) {
 			startApache(t, "80")
 			r, i := l.open(Config{})
 			p := l.peer(i, s)
-			p.established(false)
 			p.handOver(get)
 			p.wantPage()
 			if n := count(t, r, Assigned); n != 1 {

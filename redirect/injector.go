@@ -82,12 +82,15 @@ func (i *Injector) Inject(frames [][]byte) error {
 	return i.send.frames(i.fd, frames)
 }
 
-// Established reports whether the kernel has a socket for the flow, listeners aside. If so, the record is
-// gone, and the connection is none of ours any more.
+// Established reports whether the hand-over that Begin began has come to its end: the kernel has a socket for the
+// flow, listeners aside, or has had one that a later segment of the client's met. Then the record is gone, and the
+// connection is none of ours any more. That it may be over already matters: a second Begin and Inject would repeat the
+// request. Without a Begin, after Cancel and after the lifetime it means nothing. The calling thread must be in the
+// interface's network namespace.
 func (i *Injector) Established(flow *wire.Flow) bool {
 	i.probe.flow().set(flow)
-	state, err := i.probe.run()
-	return err == nil && state != 0
+	done, err := i.probe.run()
+	return err == nil && done
 }
 
 // Cancel deletes the record. Segments of the flow are then answered as those of an unknown one.

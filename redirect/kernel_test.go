@@ -52,6 +52,67 @@ func TestSynCookies(t *testing.T) {
 	l.peer(i, shape{}).handOver(get)
 }
 
+// TestNegotiated: the socket goes on with what was negotiated: the peer's MSS and window scale, and our own.
+func TestNegotiated(t *testing.T) {
+	for name, s := range map[string]shape{
+		"ordinary":        {},
+		"no window scale": {noWScale: true},
+		"small MSS":       {mss: 700},
+		"least MSS":       {mss: MinMSS4},
+		"no timestamps":   {noTimestamps: true, mss: 1000},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t, wireLike)
+			ln := listen(t, 16)
+			_, i := l.open(Config{})
+			p := l.peer(i, s)
+			window := 3000 // less than the initial congestion window of 10 segments
+			p.state.Wnd = uint16(window)
+			if p.state.WScaleOK {
+				p.state.SndWScale = 3
+				p.state.Wnd = uint16(window >> 3)
+			}
+			p.handOver(get)
+			p.deaf = true
+			c := accept(t, ln, 5*time.Second)
+			_, err := c.Write(make([]byte, 20000))
+			must(t, "write", err)
+			p.until("the peer's window full", func() bool { return len(p.received) >= window-int(p.state.MSS) })
+			for range 3 {
+				p.receive()
+			}
+			if n := len(p.received); n > window {
+				t.Errorf("%d octets under way, the window is %d", n, window)
+			}
+			if p.largest < int(p.state.MSS)-12 {
+				t.Errorf("largest segment %d, MSS %d", p.largest, p.state.MSS)
+			}
+			// tcp_select_initial_window: less than 64 KiB, in the scale that we advertised.
+			if p.wnd < 30_000 || p.wnd > 0xffff {
+				t.Errorf("the kernel advertises %d octets", p.wnd)
+			}
+			p.deaf = false
+			p.wire(p.next(wire.ACK, nil))
+			p.state.Wnd = 0xffff
+			p.wire(p.next(wire.ACK, nil))
+			p.until("everything", func() bool { return len(p.received) == 20000 })
+		})
+	}
+}
+
+// TestBoundListener is one that takes connections of one interface only (SO_BINDTODEVICE); so are its connections.
+func TestBoundListener(t *testing.T) {
+	l := newLab(t, wireLike)
+	ln := listen(t, 16)
+	raw, err := ln.SyscallConn()
+	must(t, "raw", err)
+	must(t, "control", raw.Control(func(fd uintptr) {
+		must(t, "bind to device", unix.BindToDevice(int(fd), l.server.Interface))
+	}))
+	_, i := l.open(Config{})
+	l.peer(i, shape{}).handOver(get)
+}
+
 // TestReversePathFilter: strict filtering lets injected frames pass.
 func TestReversePathFilter(t *testing.T) {
 	l := newLab(t, wireLike)
@@ -127,7 +188,7 @@ func TestClock(t *testing.T) {
 }
 
 // answer sends a segment, which has a timestamp, and closes with RST, so that the port is free again.
-func answer(t *testing.T, c *net.TCPConn) {
+func answer(t testing.TB, c *net.TCPConn) {
 	t.Helper()
 	_, err := c.Write([]byte("x"))
 	must(t, "write", err)

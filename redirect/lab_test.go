@@ -16,13 +16,13 @@ import (
 // lab is a server and a client joined by veth. The test's thread is in the server's namespace. The addresses of
 // the clients that the test plays are no interface's: nobody but the test answers the server.
 type lab struct {
-	t                *testing.T
+	t                testing.TB
 	server, client   *nstest.NS
 	remote4, remote6 netip.Addr
 }
 
 // newLab must be called by the goroutine of the test, and not again by a subtest of it.
-func newLab(t *testing.T, opts nstest.Options) *lab {
+func newLab(t testing.TB, opts nstest.Options) *lab {
 	t.Helper()
 	l := &lab{t: t, remote4: netip.MustParseAddr("192.0.2.77"), remote6: netip.MustParseAddr("2001:db8::77")}
 	l.server, l.client = nstest.Pair(t, opts)
@@ -72,7 +72,7 @@ func must(t testing.TB, what string, err error) {
 	}
 }
 
-func logCounters(t *testing.T, r *Redirector) {
+func logCounters(t testing.TB, r *Redirector) {
 	counters, err := r.Counters()
 	must(t, "counters", err)
 	for v, n := range counters {

@@ -25,7 +25,7 @@ func backend(v4, v6 string) (c Config) {
 }
 
 // listen returns an IPv4 listener on port 80 in the thread's namespace. Nobody accepts unless the test does.
-func listen(t *testing.T, backlog int, options ...int) *net.TCPListener {
+func listen(t testing.TB, backlog int, options ...int) *net.TCPListener {
 	t.Helper()
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	must(t, "socket", err)
@@ -43,7 +43,7 @@ func listen(t *testing.T, backlog int, options ...int) *net.TCPListener {
 }
 
 // accept returns the next connection, nil if there is none for a while.
-func accept(t *testing.T, ln *net.TCPListener, wait time.Duration) *net.TCPConn {
+func accept(t testing.TB, ln *net.TCPListener, wait time.Duration) *net.TCPConn {
 	t.Helper()
 	must(t, "deadline", ln.SetDeadline(time.Now().Add(wait)))
 	c, err := ln.AcceptTCP()
@@ -126,7 +126,6 @@ func TestUnknownSegment(t *testing.T) {
 	p := l.peer(i, shape{})
 	p.inject(p.next(wire.ACK|wire.PSH, []byte(get)))
 	p.until("RST", func() bool { return p.rst })
-	p.established(false)
 }
 
 // TestCancel: after it, the segment is one of an unknown connection.
@@ -170,6 +169,26 @@ func TestNoGhost(t *testing.T) {
 	if n := count(t, r, Spent); n != 2 {
 		t.Errorf("spent %d", n)
 	}
+}
+
+// TestShortLife lets a connection live and die before Established is asked: the client closes first, so that not even
+// TIME-WAIT remains. It must not be tried again.
+func TestShortLife(t *testing.T) {
+	l := newLab(t, wireLike)
+	ln := listen(t, 16)
+	_, i := l.open(Config{})
+	p := l.peer(i, shape{})
+	p.begin()
+	p.inject(p.next(wire.ACK|wire.PSH, []byte(get)))
+	c := accept(t, ln, 5*time.Second)
+	p.wire(p.next(wire.ACK|wire.FIN, nil))
+	if _, err := io.Copy(io.Discard, c); err != nil {
+		t.Fatal(err)
+	}
+	must(t, "close", c.Close())
+	p.until("FIN", func() bool { return p.fin })
+	p.drain()
+	p.established(true)
 }
 
 // TestExpiry: a record that nothing came of ends by itself.

@@ -33,7 +33,7 @@ type shape struct {
 // inject is what the dataplane would inject; what it sends by wire comes over the veth pair.
 type peer struct {
 	lab      *lab
-	t        *testing.T
+	t        testing.TB
 	fd       int
 	injector *Injector
 	shape    shape
@@ -47,6 +47,8 @@ type peer struct {
 	acked    wire.Seq
 	fin, rst bool
 	wnd      uint32 // the server's, in octets
+	largest  int    // octets of payload
+	deaf     bool   // acknowledges nothing
 }
 
 // ports gives each client another.
@@ -263,7 +265,8 @@ func (p *peer) take(seq wire.Seq, payload []byte, fin bool) {
 	} else if d < 0 {
 		p.t.Fatalf("seq %d leaves a gap: expected %d", seq, p.rcvNxt)
 	}
-	if len(payload) > 0 || fin {
+	p.largest = max(p.largest, len(payload))
+	if (len(payload) > 0 || fin) && !p.deaf {
 		p.wire(p.next(wire.ACK, nil))
 	}
 }
@@ -378,7 +381,7 @@ func (p *peer) addr() netip.AddrPort {
 }
 
 // count returns one of the program's counters.
-func count(t *testing.T, r *Redirector, v Verdict) uint64 {
+func count(t testing.TB, r *Redirector, v Verdict) uint64 {
 	t.Helper()
 	c, err := r.Counters()
 	must(t, "counters", err)

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
-	"golang.org/x/sys/unix"
 
 	"github.com/xhttpd/xhttpd/internal/nstest"
 	"github.com/xhttpd/xhttpd/internal/wire"
@@ -28,7 +27,7 @@ const (
 )
 
 // programs loads the programs without attaching them.
-func programs(t *testing.T, cfg Config) *Redirector {
+func programs(t testing.TB, cfg Config) *Redirector {
 	t.Helper()
 	cfg.Mark = testMark
 	cfg.setDefaults()
@@ -104,7 +103,7 @@ func build(flow wire.Flow, change func(h *wire.Header)) []byte {
 }
 
 // put writes a record as Begin would.
-func (r *Redirector) put(t *testing.T, flow wire.Flow, change func(rec *bpfRecord)) bpfFlow {
+func (r *Redirector) put(t testing.TB, flow wire.Flow, change func(rec *bpfRecord)) bpfFlow {
 	t.Helper()
 	h := testHandover()
 	var key bpfFlow
@@ -198,7 +197,7 @@ func TestAssignSeesTheSocket(t *testing.T) {
 }
 
 // connection makes an ordinary connection between the namespaces, and returns it as the server sees it.
-func (l *lab) connection(t *testing.T) wire.Flow {
+func (l *lab) connection(t testing.TB) wire.Flow {
 	t.Helper()
 	ln := listen(t, 16)
 	var c net.Conn
@@ -278,27 +277,34 @@ func TestVerify(t *testing.T) {
 	unknown6 := unknown
 	unknown6.Local, unknown6.Remote = wire.AddrFrom(l.server.IPv6), wire.AddrFrom(l.remote6)
 	for name, c := range map[string]struct {
-		flow  wire.Flow
-		state uint32
+		flow   wire.Flow
+		record bool
+		done   bool
 	}{
-		"established": {there, unix.BPF_TCP_ESTABLISHED},
-		"listener":    {listening, 0},
-		"nothing":     {unknown, 0},
-		"IPv6":        {unknown6, 0},
+		"established":               {there, true, true},
+		"established and no record": {there, false, true},
+		"listener":                  {listening, true, false},
+		"nothing":                   {unknown, true, false},
+		"nothing, IPv6":             {unknown6, true, false},
+		"was established":           {unknown, false, true},
+		"was established, IPv6":     {unknown6, false, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			enter(t, l.server)
 			key := r.put(t, c.flow, nil)
+			if !c.record {
+				must(t, "delete record", r.objects.Records.Delete(&key))
+			}
 			var p prober
 			p.init(r.objects.Verify.FD(), l.server.Index)
 			p.flow().set(&c.flow)
-			state, err := p.run()
+			done, err := p.run()
 			must(t, "run", err)
-			if state != c.state {
-				t.Errorf("state %d, want %d", state, c.state)
+			if done != c.done {
+				t.Errorf("done %v, want %v", done, c.done)
 			}
-			if gone := !r.has(key); gone != (c.state != 0) {
-				t.Errorf("record gone: %v", gone)
+			if has := r.has(key); has != !c.done {
+				t.Errorf("has record: %v", has)
 			}
 		})
 	}

@@ -28,8 +28,9 @@ type Config struct {
 
 	// Backend4 and Backend6 are the listeners that take IPv4 and IPv6 connections over. An unspecified or
 	// zero address means the address that the client connected to, port 0 likewise: both right for a server
-	// on *:80. The accepted socket keeps the client's view of its address and port in any case but for
-	// a listener bound to one address, which it shows instead.
+	// on *:80. Wherever the listener is, the connection has the client's view of its addresses and ports. (A
+	// server bound to one address may report that instead: Apache's SERVER_ADDR does.) The listener
+	// must not speak Multipath TCP, as Go's do unless told otherwise (net.ListenConfig.SetMultipathTCP).
 	Backend4, Backend6 netip.AddrPort
 
 	// Mark tells injected frames from the host's own. No other socket on the host may use it for what goes

@@ -105,12 +105,33 @@ func TestOpenSaysWhatToDo(t *testing.T) {
 	if _, err := Open(Config{Interface: "nonesuch"}); err == nil || !strings.Contains(err.Error(), "nonesuch") {
 		t.Error(err)
 	}
-	runtime.LockOSThread() // for good: the thread loses its capabilities
-	none := [2]unix.CapUserData{}
-	must(t, "drop capabilities", unix.Capset(&unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, &none[0]))
+	keep(t)
 	_, err := Open(Config{Interface: "lo"})
 	if err == nil || !strings.Contains(err.Error(), "CAP_NET_ADMIN") {
 		t.Error(err)
 	}
 	t.Log(err)
+}
+
+// TestNamedCapabilitiesSuffice holds the error's advice to the truth.
+func TestNamedCapabilitiesSuffice(t *testing.T) {
+	l := newLab(t, nstest.Options{})
+	keep(t, unix.CAP_BPF, unix.CAP_PERFMON, unix.CAP_NET_ADMIN, unix.CAP_NET_RAW)
+	r, err := Open(Config{Interface: l.server.Interface})
+	must(t, "open", err)
+	_, err = r.Injector()
+	must(t, "injector", err)
+	must(t, "close", r.Close())
+}
+
+// keep takes all other capabilities from the calling goroutine's thread, for good.
+func keep(t *testing.T, capabilities ...int) {
+	t.Helper()
+	runtime.LockOSThread()
+	var data [2]unix.CapUserData
+	for _, c := range capabilities {
+		data[c/32].Effective |= 1 << (c % 32)
+		data[c/32].Permitted |= 1 << (c % 32)
+	}
+	must(t, "drop capabilities", unix.Capset(&unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, &data[0]))
 }

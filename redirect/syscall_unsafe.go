@@ -109,15 +109,15 @@ func (p *prober) init(progFD, ifindex int) {
 	}
 }
 
-// run returns the state of the flow's socket, 0 if there is none.
-func (p *prober) run() (uint32, error) {
+// run returns what verify says of the flow.
+func (p *prober) run() (bool, error) {
 	// Set each time: an integer would not keep up with memory that moves.
 	p.attr.dataIn = uint64(uintptr(unsafe.Pointer(&p.data)))
 	p.attr.ctxIn = uint64(uintptr(unsafe.Pointer(&p.ctx)))
 	_, _, errno := unix.Syscall(unix.SYS_BPF, unix.BPF_PROG_TEST_RUN, uintptr(unsafe.Pointer(&p.attr)), unsafe.Sizeof(p.attr))
 	runtime.KeepAlive(p)
 	if errno != 0 {
-		return 0, errno
+		return false, errno
 	}
-	return p.attr.retval, nil
+	return p.attr.retval != 0, nil
 }

@@ -3,7 +3,7 @@
  *
  *   inject  tcx egress:  a frame with our mark is turned round and received by the same interface
  *   assign  tcx ingress: the one segment that a record waits for becomes a socket of the listener
- *   verify  test run:    says whether the socket exists
+ *   verify  test run:    says whether the socket exists, or has existed
  *
  * No octet of a packet is changed, but for the source address of an injected frame (injected.h). Where assign is
  * unsure, it passes. */
@@ -201,8 +201,9 @@ int assign(struct __sk_buff *skb)
 }
 
 /* Run by BPF_PROG_TEST_RUN, in the network namespace of the calling thread. The data are an Ethernet header of
- * zeroes and a struct flow. Returns the state of the flow's socket (BPF_TCP_*), 0 if there is none; a
- * listener counts as none. An existing socket ends the record. */
+ * zeroes and a struct flow for which user space has put a record. Returns 1 if the kernel has a socket for the
+ * flow (a listener is none), and ends the record; 1 as well if the record is gone, for then assign has seen the
+ * socket, which may have lived and died since; otherwise 0. */
 SEC("tc")
 int verify(struct __sk_buff *skb)
 {
@@ -210,11 +211,10 @@ int verify(struct __sk_buff *skb)
 	if (bpf_skb_load_bytes(skb, sizeof(struct ethhdr), &f, sizeof(f)))
 		return 0;
 	struct bpf_sock *sk = flow_lookup(skb, &f, is_v4(&f.remote));
-	if (!sk)
-		return 0;
-	int state = is_listener(sk) ? 0 : (int)sk->state;
-	bpf_sk_release(sk);
-	if (state)
+	bool taken = sk && !is_listener(sk);
+	if (sk)
+		bpf_sk_release(sk);
+	if (taken)
 		bpf_map_delete_elem(&records, &f);
-	return state;
+	return taken || !bpf_map_lookup_elem(&records, &f);
 }
