@@ -16,11 +16,12 @@ func explainLoad(err error) error {
 	var verifier *ebpf.VerifierError
 	switch {
 	case errors.Is(err, unix.EPERM):
-		return fmt.Errorf("needs CAP_BPF and CAP_NET_ADMIN, run as root: %w", err)
+		return fmt.Errorf("needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN, run as root: %w", err)
 	case errors.Is(err, ebpf.ErrNotSupported):
 		return fmt.Errorf("this kernel lacks what the program needs, use Linux 6.9 or later: %w", err)
 	case errors.As(err, &verifier):
-		return fmt.Errorf("the kernel's verifier refuses the program: %w", err)
+		// Without CAP_PERFMON it lets nobody subtract packet pointers.
+		return fmt.Errorf("the kernel's verifier refuses the program, or CAP_PERFMON is missing, run as root: %w", err)
 	}
 	return err
 }
@@ -33,7 +34,7 @@ func explainAttach(iface *net.Interface, err error) error {
 	case errors.Is(err, unix.EBUSY), errors.Is(err, unix.EEXIST):
 		hint = fmt.Sprintf("another XDP program is attached: stop its daemon, or detach it by 'ip link set dev %s xdp off'", iface.Name)
 	case errors.Is(err, unix.EPERM):
-		hint = "needs CAP_BPF and CAP_NET_ADMIN, run as root"
+		hint = "needs CAP_NET_ADMIN, run as root"
 	case errors.Is(err, unix.EOPNOTSUPP):
 		hint = "the driver has no XDP"
 	case errors.Is(err, unix.ERANGE): // veth_xdp_set, and other drivers that cannot fit a frame into a page

@@ -20,14 +20,14 @@ func TestExplain(t *testing.T) {
 		err, cause error
 		want       string
 	}{
-		{explainLoad(wrap(unix.EPERM)), unix.EPERM, "CAP_BPF and CAP_NET_ADMIN"},
+		{explainLoad(wrap(unix.EPERM)), unix.EPERM, "CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN"},
 		{explainLoad(wrap(ebpf.ErrNotSupported)), ebpf.ErrNotSupported, "use Linux 6.9 or later"},
-		{explainLoad(wrap(&ebpf.VerifierError{Cause: unix.EACCES})), unix.EACCES, "verifier refuses"},
+		{explainLoad(wrap(&ebpf.VerifierError{Cause: unix.EACCES})), unix.EACCES, "CAP_PERFMON is missing"},
 		{explainLoad(wrap(unix.ENOMEM)), unix.ENOMEM, "failed"},
 		{explainAttach(iface, wrap(unix.EOPNOTSUPP)), unix.EOPNOTSUPP, "the driver has no XDP"},
 		{explainAttach(iface, wrap(unix.ERANGE)), unix.ERANGE, "MTU is too large"},
 		{explainAttach(iface, wrap(unix.EINVAL)), unix.EINVAL, "MTU 9000, offloads such as LRO"},
-		{explainAttach(iface, wrap(unix.EPERM)), unix.EPERM, "CAP_BPF"},
+		{explainAttach(iface, wrap(unix.EPERM)), unix.EPERM, "CAP_NET_ADMIN"},
 		{explainAttach(iface, wrap(unix.ENOMEM)), unix.ENOMEM, `attach steer to "eth0": failed`},
 		{explainBind(cfg, unix.ENETDOWN), unix.ENETDOWN, "'ip link set dev eth0 up'"},
 		{explainBind(cfg, unix.EBUSY), unix.EBUSY, `queue 3 of "eth0"`},

@@ -21,6 +21,8 @@ var needed = []struct {
 	{unix.CAP_NET_RAW, "CAP_NET_RAW"},
 	{unix.CAP_SYS_ADMIN, "CAP_SYS_ADMIN"},
 	{unix.CAP_BPF, "CAP_BPF"},
+	{unix.CAP_PERFMON, "CAP_PERFMON"},   // subtracts packet pointers in BPF
+	{unix.CAP_IPC_LOCK, "CAP_IPC_LOCK"}, // locks a UMEM beyond the usual limit
 }
 
 // Require ends the test unless it may make namespaces, load BPF programs and open AF_XDP sockets. Without privileges, or on a
