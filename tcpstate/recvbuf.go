@@ -115,3 +115,7 @@ func (b *RecvBuf) Spans(dst []wire.Span, boundary wire.Seq) []wire.Span {
 	}
 	return dst
 }
+
+// At returns the octets [off, off+n), counted from the boundary, which must be held: what Spans told of. They are
+// valid until the next Insert, Consume or Reset.
+func (b *RecvBuf) At(off uint32, n int) []byte { return b.data[off : int(off)+n] }

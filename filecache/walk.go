@@ -1,0 +1,208 @@
+package filecache
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// root is the directory that everything is below, held open: renaming it does not lead us elsewhere.
+type root struct {
+	dir  *os.File // closed when the last walk that began with it has ended
+	path string   // as given
+	real string   // without symlinks
+	id   fileID
+}
+
+func openRoot(path string) (root, error) {
+	real, err := filepath.Abs(path)
+	if err == nil {
+		real, err = filepath.EvalSymlinks(real)
+	}
+	if err != nil {
+		return root{}, fmt.Errorf("open root: %w", err)
+	}
+	dir, err := os.OpenFile(real, os.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return root{}, fmt.Errorf("open root: %w", err)
+	}
+	id, err := identify(int(dir.Fd()))
+	if err != nil {
+		return root{}, errors.Join(fmt.Errorf("open root %q: %w", path, err), dir.Close())
+	}
+	return root{dir: dir, path: path, real: real, id: id}, nil
+}
+
+// fileID is what changes when a file or a directory is no longer what it was.
+type fileID struct {
+	dev, ino     uint64
+	size         int64
+	mtime, ctime unix.Timespec
+	mode         uint32
+	uid, gid     uint32
+}
+
+func identify(fd int) (fileID, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return fileID{}, fmt.Errorf("stat: %w", err)
+	}
+	id := fileID{dev: st.Dev, ino: st.Ino, mode: st.Mode, uid: st.Uid, gid: st.Gid}
+	if st.Mode&unix.S_IFMT != unix.S_IFDIR { // a directory's size and times change with any of its entries
+		id.size, id.mtime, id.ctime = st.Size, st.Mtim, st.Ctim
+	}
+	return id, nil
+}
+
+// stamp is the identity of a file and of every directory on its way. Two walks with the same stamp lead to the
+// same content by the same rules.
+type stamp struct {
+	file fileID
+	dirs string // identities of directories, as text, to be compared only
+	real string // the file's path without symlinks
+}
+
+// walked is an opened file and what was seen on the way.
+type walked struct {
+	fd    int
+	stamp stamp
+	// names are the paths whose change may change the answer; dirs are the directories that hold them.
+	names, dirs []string
+}
+
+// walk opens the file of target, which begins with '/', and judges everything on the way as a stranger would meet
+// it. Both ways count: the one that the target names, along which Apache looks for .htaccess files, and the one
+// without symlinks.
+func (r *root) walk(target string) (walked, Refusal) {
+	rel := strings.TrimPrefix(target, "/")
+	fd, why := r.open(rel, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY)
+	if why != Taken {
+		return walked{}, why
+	}
+	w := walked{fd: fd}
+	if why = r.judge(&w, rel); why != Taken {
+		closeFD(fd)
+		return walked{}, why
+	}
+	return w, Taken
+}
+
+func (r *root) judge(w *walked, rel string) Refusal {
+	id, err := identify(w.fd)
+	if err != nil {
+		return Unreadable
+	}
+	if why := judgeFile(id.mode); why != Taken {
+		return why
+	}
+	real, ok := r.realPath(w.fd)
+	if !ok {
+		return Missing // moved or deleted meanwhile
+	}
+	w.stamp.file, w.stamp.real = id, real
+	realRel, err := filepath.Rel(r.real, real)
+	if err != nil {
+		return Missing
+	}
+	var ids strings.Builder
+	ways := []string{rel}
+	if realRel != rel {
+		ways = append(ways, realRel)
+	}
+	for _, way := range ways {
+		if why := r.judgeDirs(w, way, &ids); why != Taken {
+			return why
+		}
+	}
+	w.stamp.dirs = ids.String()
+	return Taken
+}
+
+// realPath returns the path of what fd is, which must be below the root.
+func (r *root) realPath(fd int) (string, bool) {
+	path, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
+	return path, err == nil && (path == r.real || strings.HasPrefix(path, strings.TrimSuffix(r.real, "/")+"/"))
+}
+
+// judgeFile applies kHTTPd's perm_required and perm_forbid: world-readable, and no directory, sticky bit, or any
+// execute bit.
+func judgeFile(mode uint32) Refusal {
+	switch {
+	case mode&unix.S_IFMT != unix.S_IFREG:
+		return NotRegular
+	case mode&0o004 == 0, mode&(unix.S_ISVTX|0o111) != 0:
+		return Permissions
+	}
+	return Taken
+}
+
+// judgeDirs looks at every directory of the way to the file rel, the root first.
+func (r *root) judgeDirs(w *walked, rel string, ids *strings.Builder) Refusal {
+	parts := strings.Split(rel, "/")
+	for k := range parts {
+		dir := strings.Join(parts[:k], "/")
+		// The path without symlinks: an inode has one watch, however many names lead to it.
+		path, id, why := r.judgeDir(dir)
+		if why != Taken {
+			return why
+		}
+		fmt.Fprintf(ids, "%v;", id)
+		w.dirs = append(w.dirs, path)
+		w.names = append(w.names, path, filepath.Join(path, ".htaccess"), filepath.Join(path, parts[k]))
+	}
+	return Taken
+}
+
+func (r *root) judgeDir(rel string) (path string, id fileID, _ Refusal) {
+	if rel == "" {
+		rel = "."
+	}
+	fd, why := r.open(rel, unix.O_PATH|unix.O_DIRECTORY)
+	if why != Taken {
+		return "", id, why
+	}
+	defer closeFD(fd)
+	id, err := identify(fd)
+	if err != nil {
+		return "", id, Unreadable
+	}
+	path, ok := r.realPath(fd)
+	if !ok {
+		return "", id, Missing
+	}
+	if id.mode&0o001 == 0 {
+		return path, id, Permissions
+	}
+	var st unix.Stat_t
+	if err := unix.Fstatat(fd, ".htaccess", &st, unix.AT_SYMLINK_NOFOLLOW); !errors.Is(err, unix.ENOENT) {
+		return path, id, Htaccess
+	}
+	return path, id, Taken
+}
+
+// open opens rel below the root; the kernel itself sees to it that no symlink and no ".." leads out of it.
+func (r *root) open(rel string, flags int) (int, Refusal) {
+	how := unix.OpenHow{
+		Flags:   uint64(flags | unix.O_CLOEXEC),
+		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_MAGICLINKS,
+	}
+	for {
+		fd, err := unix.Openat2(int(r.dir.Fd()), rel, &how)
+		switch {
+		case err == nil:
+			return fd, Taken
+		case errors.Is(err, unix.EINTR), errors.Is(err, unix.EAGAIN): // a rename was under way
+			continue
+		case errors.Is(err, unix.EXDEV):
+			return -1, LeavesRoot
+		case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.ENAMETOOLONG):
+			return -1, Missing
+		}
+		return -1, Unreadable
+	}
+}
