@@ -22,13 +22,13 @@ var (
 
 // lab is a veth pair with the program attached to one end and a raw socket on the other.
 type lab struct {
-	t              *testing.T
+	t              testing.TB
 	client, server *nstest.NS
 	program        *Program
 	wire           int // AF_PACKET socket on the client's end
 }
 
-func newLab(t *testing.T, opts nstest.Options, generic bool) *lab {
+func newLab(t testing.TB, opts nstest.Options, generic bool) *lab {
 	t.Helper()
 	l := &lab{t: t, wire: -1}
 	l.client, l.server = nstest.Pair(t, opts)
@@ -55,7 +55,7 @@ func newLab(t *testing.T, opts nstest.Options, generic bool) *lab {
 }
 
 // rawSocket is closed when the test ends.
-func rawSocket(t *testing.T, ifindex int) int {
+func rawSocket(t testing.TB, ifindex int) int {
 	t.Helper()
 	const allBE = unix.ETH_P_ALL>>8&0xff | unix.ETH_P_ALL&0xff<<8
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, allBE)

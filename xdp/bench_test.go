@@ -1,0 +1,95 @@
+package xdp
+
+import (
+	"net/netip"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/xhttpd/xhttpd/internal/nstest"
+)
+
+// BenchmarkEcho sends frames through a veth pair to a socket that echoes them; both ends are AF_XDP. An operation is one frame
+// there and back. Compare figures of one run only: the two ends share the machine with everything else.
+func BenchmarkEcho(b *testing.B) {
+	for _, c := range []struct {
+		name string
+		size int // of the payload
+		spin time.Duration
+	}{
+		{"small/poll", 10, -1},
+		{"small/spin", 10, DefaultSpin},
+		{"full/poll", 1400, -1},
+		{"full/spin", 1400, DefaultSpin},
+	} {
+		b.Run(c.name, func(b *testing.B) { benchmarkEcho(b, c.size, c.spin) })
+	}
+}
+
+func benchmarkEcho(b *testing.B, size int, spin time.Duration) {
+	l := newLab(b, nstest.Options{WireLike: true}, false)
+	if err := l.program.Beat(monotonic(b, -time.Hour)); err != nil {
+		b.Fatal(err)
+	}
+	server := l.open(SocketConfig{Spin: spin})
+	client := l.generator(b)
+	frame := l.segment(true, payload(pattern(1, size)))
+
+	var stop atomic.Bool
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		rx, tx := make([][]byte, 64), make([][]byte, 64)
+		for !stop.Load() {
+			if echo(server, rx, tx) == 0 {
+				server.Wait(time.Millisecond)
+			}
+		}
+	}()
+	rx, tx := make([][]byte, 64), make([][]byte, 64)
+	b.ReportAllocs()
+	b.ResetTimer()
+	const window = 512 // frames on the way
+	for sent, got := 0, 0; got < b.N; {
+		if n := min(len(tx), b.N-sent, window-(sent-got)); n > 0 {
+			n = client.Alloc(tx[:n])
+			for i := range tx[:n] {
+				tx[i] = tx[i][:copy(tx[i], frame)]
+			}
+			sent += client.Send(tx[:n])
+		}
+		n := client.Receive(rx)
+		if got += n; n == 0 {
+			client.Wait(time.Millisecond)
+		}
+	}
+	b.StopTimer()
+	stop.Store(true)
+	<-done
+	mustBeAccounted(b, server)
+	mustBeAccounted(b, client)
+}
+
+// generator opens a socket at the client's end, to which the same program steers the answers.
+func (l *lab) generator(b *testing.B) *Socket {
+	b.Helper()
+	var s *Socket
+	l.client.Do(func() {
+		program, err := Open(Config{Interface: l.client.Interface, Port: 1234, Addresses: []netip.Addr{client4}})
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(func() { program.Close() })
+		if s, err = OpenSocket(SocketConfig{Interface: l.client.Interface}); err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(func() { s.Close() })
+		if err := program.Register(0, s); err != nil {
+			b.Fatal(err)
+		}
+		if err := program.Beat(monotonic(b, -time.Hour)); err != nil {
+			b.Fatal(err)
+		}
+	})
+	return s
+}
