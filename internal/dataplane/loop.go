@@ -67,7 +67,7 @@ type Config struct {
 	// MaxKeepAliveRequests; negative: any number.
 	KeepAliveRequests int
 	// HandoverTimeout is how long a hand-over is tried again when the server accepts no connections,
-	// before the client gets a RST. Default 60 s.
+	// before the client gets a RST. Default 30 s; it must be less than the redirector keeps its records.
 	HandoverTimeout time.Duration
 }
 
@@ -115,7 +115,7 @@ func New(cfg Config) (*Loop, error) {
 	setDefault(&cfg.MTU, 1500)
 	setDefault(&cfg.MaxConns, 65536)
 	setDefault(&cfg.MaxBuffers, 4096)
-	setDefault(&cfg.HandoverTimeout, 60*time.Second)
+	setDefault(&cfg.HandoverTimeout, 30*time.Second)
 	l := &Loop{cfg: cfg}
 	l.slots.init(cfg.MaxConns)
 	l.work.init(cfg.MaxConns, cfg.MaxBuffers)
