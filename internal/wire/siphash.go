@@ -20,35 +20,34 @@ func NewKey() Key {
 // Hash returns SipHash-2-4 of f and the two words a and b, as 56 octets in little-endian order.
 func (k Key) Hash(f *Flow, a, b uint64) uint64 {
 	w := f.words()
-	v := [4]uint64{k.K0 ^ 0x736f6d6570736575, k.K1 ^ 0x646f72616e646f6d, k.K0 ^ 0x6c7967656e657261, k.K1 ^ 0x7465646279746573}
-	for _, m := range w {
-		v = sipWord(v, m)
-	}
-	v = sipWord(v, a)
-	v = sipWord(v, b)
-	v = sipWord(v, 56<<56)
-	v[2] ^= 0xff
-	v = sipRound(sipRound(sipRound(sipRound(v))))
-	return v[0] ^ v[1] ^ v[2] ^ v[3]
+	s := sip{k.K0 ^ 0x736f6d6570736575, k.K1 ^ 0x646f72616e646f6d, k.K0 ^ 0x6c7967656e657261, k.K1 ^ 0x7465646279746573}
+	s = s.word(w[0]).word(w[1]).word(w[2]).word(w[3]).word(w[4])
+	s = s.word(a).word(b).word(56 << 56)
+	s.v2 ^= 0xff
+	s = s.round().round().round().round()
+	return s.v0 ^ s.v1 ^ s.v2 ^ s.v3
 }
 
-func sipWord(v [4]uint64, m uint64) [4]uint64 {
-	v[3] ^= m
-	v = sipRound(sipRound(v))
-	v[0] ^= m
-	return v
+// sip is SipHash's state: a struct, because the compiler keeps the elements of an array in memory.
+type sip struct{ v0, v1, v2, v3 uint64 }
+
+func (s sip) word(m uint64) sip {
+	s.v3 ^= m
+	s = s.round().round()
+	s.v0 ^= m
+	return s
 }
 
-func sipRound(v [4]uint64) [4]uint64 {
-	v[0] += v[1]
-	v[2] += v[3]
-	v[1] = bits.RotateLeft64(v[1], 13) ^ v[0]
-	v[3] = bits.RotateLeft64(v[3], 16) ^ v[2]
-	v[0] = bits.RotateLeft64(v[0], 32)
-	v[2] += v[1]
-	v[0] += v[3]
-	v[1] = bits.RotateLeft64(v[1], 17) ^ v[2]
-	v[3] = bits.RotateLeft64(v[3], 21) ^ v[0]
-	v[2] = bits.RotateLeft64(v[2], 32)
-	return v
+func (s sip) round() sip {
+	s.v0 += s.v1
+	s.v2 += s.v3
+	s.v1 = bits.RotateLeft64(s.v1, 13) ^ s.v0
+	s.v3 = bits.RotateLeft64(s.v3, 16) ^ s.v2
+	s.v0 = bits.RotateLeft64(s.v0, 32)
+	s.v2 += s.v1
+	s.v0 += s.v3
+	s.v1 = bits.RotateLeft64(s.v1, 17) ^ s.v2
+	s.v3 = bits.RotateLeft64(s.v3, 21) ^ s.v0
+	s.v2 = bits.RotateLeft64(s.v2, 32)
+	return s
 }
