@@ -9,8 +9,14 @@ func (c *Conn) onACK(seg *wire.Segment, now Time) {
 	}
 	flight := uint32(c.snd.nxt - c.snd.una)
 	sacked := c.has(flagSACK) && seg.Options.NSACK > 0 && c.takeSACK(seg)
+	wasClosed := c.snd.wnd == 0
 	sameWindow := !c.updateWindow(seg)
 	if seg.Ack == c.snd.una {
+		if flight > 0 && wasClosed && !sameWindow {
+			// Its silence was the window's doing, not the network's.
+			c.snd.backoff = 0
+			c.startRTO()
+		}
 		if flight > 0 && c.isDuplicate(seg, sacked, sameWindow) {
 			c.onDuplicateACK()
 		}
@@ -48,10 +54,12 @@ func (c *Conn) enterTimeWait() {
 	c.startTimer(timerTimeWait, Time(c.lim.timeWait)*limitStep)
 }
 
-// updateWindow is RFC 9293, 3.10.7.4, fifth. It reports whether the window changed. SND.WL2 is not held: an
-// acknowledgment that comes here is not before SND.UNA, and so not before the one that set the window.
+// updateWindow is RFC 9293, 3.10.7.4, fifth, but for what decides first which of two segments is the later
+// one: their acknowledgment, as in Linux, and then their sequence number. The RFC has it the other way round,
+// and would, when the peer sends old octets again, add the old window to the new SND.UNA: more than the peer
+// has offered. SND.WL2 is SND.UNA. It reports whether the window changed.
 func (c *Conn) updateWindow(seg *wire.Segment) (changed bool) {
-	if seg.Seq.Less(c.snd.wl1) {
+	if seg.Ack == c.snd.una && seg.Seq.Less(c.snd.wl1) {
 		return false
 	}
 	changed = c.snd.wnd != seg.Wnd

@@ -7,7 +7,9 @@ import "github.com/xhttpd/xhttpd/internal/wire"
 // (RFC 2883), or old, and is ignored.
 func (c *Conn) takeSACK(seg *wire.Segment) (news bool) {
 	for _, b := range seg.Options.SACK[:seg.Options.NSACK] {
-		if !b.Lo.Less(b.Hi) || c.snd.nxt.Less(b.Hi) || b.Lo.LessEq(wire.MaxSeq(c.snd.una, seg.Ack)) {
+		// By distance from the acknowledgment: a block of half the sequence space passes any comparison in pairs.
+		lo, hi := uint32(b.Lo-seg.Ack), uint32(b.Hi-seg.Ack)
+		if lo == 0 || hi <= lo || hi > uint32(c.snd.nxt-seg.Ack) {
 			continue
 		}
 		if c.rec.add(b) {
