@@ -1,0 +1,267 @@
+package dataplane
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/gopacket"
+	"github.com/google/gopacket/layers"
+)
+
+const (
+	getSmall = "GET /small.txt HTTP/1.1\r\nHost: x\r\n\r\n"
+	getLarge = "GET /large.txt HTTP/1.1\r\nHost: x\r\n\r\n"
+	getNone  = "GET /none.txt HTTP/1.1\r\nHost: x\r\n\r\n"
+	postHead = "POST /cgi HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n"
+)
+
+// A peer costs nothing before its first request octet, and one request one response.
+func TestStaticAnswered(t *testing.T) {
+	s := newStage(t, nil)
+	c := s.client()
+	c.connect()
+	s.idle()
+	c.say(getSmall)
+	s.run(0)
+	got, seg := c.receive()
+	if !strings.HasPrefix(got, "HTTP/1.1 200 OK\r\n") || !strings.HasSuffix(got, "\r\n\r\n"+small) {
+		t.Errorf("response %q", got)
+	}
+	if seg.Ack != c.seq {
+		t.Errorf("the response acknowledges %d, want %d: the request's ACK rides on it", seg.Ack, c.seq)
+	}
+	if n := s.counters().Responses[0]; n != 1 {
+		t.Errorf("counted %d responses, want 1", n)
+	}
+	c.give(layers.TCP{Seq: c.seq, Ack: c.ack, ACK: true, FIN: true}, "")
+	c.seq++
+	s.run(0)
+	if _, seg := c.receive(); seg == nil || !seg.FIN {
+		t.Fatalf("answer to FIN: %+v", seg)
+	}
+	c.acknowledge()
+	s.run(0)
+	s.idle()
+}
+
+func TestRequestInEveryCut(t *testing.T) {
+	for cut := 1; cut < len(getSmall); cut++ {
+		s := newStage(t, nil)
+		c := s.client()
+		c.connect()
+		c.say(getSmall[:cut])
+		s.run(0)
+		if got, _ := c.receive(); got != "" {
+			t.Fatalf("cut at %d: answered half a request with %q", cut, got)
+		}
+		c.say(getSmall[cut:])
+		s.run(0)
+		if got, _ := c.receive(); !strings.HasSuffix(got, small) {
+			t.Fatalf("cut at %d: response %q", cut, got)
+		}
+	}
+}
+
+// More pipelined requests than may be under way at once, with a large one among them: all are answered in order.
+func TestPipelineInOrder(t *testing.T) {
+	s := newStage(t, nil)
+	c := s.client()
+	c.connect()
+	const n = 3 * window
+	c.say(strings.Repeat(getSmall, n) + getLarge + getSmall)
+	var got strings.Builder
+	for range 300 {
+		s.run(time.Millisecond)
+		octets, _ := c.receive()
+		got.WriteString(octets)
+		c.acknowledge()
+	}
+	if k := strings.Count(got.String(), small); k != n+1 {
+		t.Errorf("%d small responses, want %d", k, n+1)
+	}
+	if !strings.HasSuffix(got.String(), small) {
+		t.Error("the last response is not the last")
+	}
+	if k := strings.Count(got.String(), "Content-Length: 100000\r\n"); k != 1 {
+		t.Errorf("%d large responses, want 1", k)
+	}
+}
+
+// A miss: the record before the injection, the client's own octets, then nothing is held.
+func TestMissHandedOver(t *testing.T) {
+	s := newStage(t, nil)
+	c := s.client()
+	c.connect()
+	c.say(getNone)
+	s.run(0)
+	if got := strings.Join(s.kernel.calls, " "); got != "begin inject established" {
+		t.Errorf("calls %q", got)
+	}
+	checkInjected(t, s, c, getNone)
+	if n := s.counters().Handovers[ReasonMiss]; n != 1 {
+		t.Errorf("counted %d misses, want 1", n)
+	}
+	if len(s.store.wanted) != 1 || s.store.wanted[0] != "/none.txt" {
+		t.Errorf("wanted %q", s.store.wanted)
+	}
+	if got := s.take(); len(got) != 0 {
+		t.Errorf("sent %d segments beside the hand-over", len(got))
+	}
+	s.idle()
+}
+
+// checkInjected asserts that what the kernel was given is want, from the request boundary on.
+func checkInjected(t *testing.T, s *stage, c *client, want string) {
+	t.Helper()
+	next := uint32(s.kernel.begun.Seq)
+	var got string
+	for _, frame := range s.kernel.injected {
+		tcp := decode(t, frame)
+		if tcp.SrcPort != c.port || tcp.Seq != next || tcp.Ack != uint32(s.kernel.begun.Ack) {
+			t.Fatalf("injected seq %d ack %d from port %d, want %d, %d, %d", tcp.Seq, tcp.Ack, tcp.SrcPort, next, s.kernel.begun.Ack, c.port)
+		}
+		next += uint32(len(tcp.Payload))
+		got += string(tcp.Payload)
+	}
+	if got != want {
+		t.Errorf("injected %q, want %q", got, want)
+	}
+}
+
+// decode reads a frame with gopacket, which also checks its checksum: over a whole valid segment it is 0.
+func decode(t *testing.T, frame []byte) *layers.TCP {
+	t.Helper()
+	p := gopacket.NewPacket(frame, layers.LayerTypeEthernet, gopacket.Default)
+	if p.ErrorLayer() != nil {
+		t.Fatalf("malformed frame: %v", p.ErrorLayer().Error())
+	}
+	tcp := p.Layer(layers.LayerTypeTCP).(*layers.TCP)
+	if err := tcp.SetNetworkLayerForChecksum(p.NetworkLayer()); err != nil {
+		t.Fatal(err)
+	}
+	if sum, err := tcp.ComputeChecksum(); err != nil || sum != 0 {
+		t.Fatalf("bad checksum: %#x %v", sum, err)
+	}
+	return tcp
+}
+
+// A POST behind a response waits until that is acknowledged: the kernel would never send it again (SND.UNA == SND.NXT).
+func TestHandoverWaitsForAcknowledgement(t *testing.T) {
+	s := newStage(t, nil)
+	c := s.client()
+	c.connect()
+	c.say(getSmall + postHead)
+	s.run(0)
+	if len(s.kernel.calls) != 0 {
+		t.Fatalf("calls %q while a response is under way", s.kernel.calls)
+	}
+	c.receive()
+	c.say("12345")
+	s.run(0)
+	if got := strings.Join(s.kernel.calls, " "); got != "begin inject established" {
+		t.Fatalf("calls %q", got)
+	}
+	checkInjected(t, s, c, postHead+"12345")
+	s.idle()
+}
+
+// A body that overtook its head is injected in order.
+func TestHandoverOfReorderedBody(t *testing.T) {
+	s := newStage(t, nil)
+	c := s.client()
+	c.connect()
+	c.say(getSmall)
+	s.run(0)
+	c.receive()
+	head := uint32(len(postHead))
+	c.give(layers.TCP{Seq: c.seq + head, Ack: c.ack, ACK: true}, "12345")
+	s.run(0)
+	c.give(layers.TCP{Seq: c.seq, Ack: c.ack, ACK: true}, postHead)
+	s.run(0)
+	checkInjected(t, s, c, postHead+"12345")
+	s.idle()
+}
+
+// The server's accept queue is full: the hand-over is tried again, with the same octets, and what the client sends
+// meanwhile goes to the kernel.
+func TestHandoverTriedAgain(t *testing.T) {
+	s := newStage(t, nil)
+	s.kernel.refuse = 3
+	c := s.client()
+	c.connect()
+	c.say(getNone)
+	s.run(0)
+	if n := s.counters().Handing; n != 1 {
+		t.Fatalf("%d are being handed over, want 1", n)
+	}
+	for range 100 {
+		s.run(20 * time.Millisecond)
+	}
+	if n := s.counters().Handovers[ReasonMiss]; n != 1 {
+		t.Errorf("counted %d, want 1", n)
+	}
+	if len(s.kernel.injected) != 4 {
+		t.Errorf("injected %d times, want 4", len(s.kernel.injected))
+	}
+	for _, frame := range s.kernel.injected {
+		if tcp := decode(t, frame); string(tcp.Payload) != getNone || tcp.Seq != uint32(s.kernel.begun.Seq) {
+			t.Errorf("injected %q at %d", tcp.Payload, tcp.Seq)
+		}
+	}
+	s.idle()
+}
+
+func TestHandoverGivenUp(t *testing.T) {
+	s := newStage(t, func(cfg *Config) { cfg.HandoverTimeout = time.Second })
+	s.kernel.refuse = 1 << 30
+	c := s.client()
+	c.connect()
+	c.say(getNone)
+	for range 200 {
+		s.run(20 * time.Millisecond)
+	}
+	segs := s.take()
+	if len(segs) != 1 || !segs[0].RST || segs[0].Seq != c.ack {
+		t.Errorf("sent %+v, want one RST at %d", segs, c.ack)
+	}
+	if n := s.counters().Drops[DropHandoverTimeout]; n != 1 {
+		t.Errorf("counted %d, want 1", n)
+	}
+	if last := s.kernel.calls[len(s.kernel.calls)-1]; last != "cancel" {
+		t.Errorf("last call %q, want cancel", last)
+	}
+	s.idle()
+}
+
+func TestHandoverRefused(t *testing.T) {
+	s := newStage(t, nil)
+	s.kernel.beginErr = errFull
+	c := s.client()
+	c.connect()
+	c.say(getNone)
+	s.run(0)
+	if segs := s.take(); len(segs) != 1 || !segs[0].RST {
+		t.Errorf("sent %+v, want one RST", segs)
+	}
+	if n := s.counters().Drops[DropHandoverRefused]; n != 1 {
+		t.Errorf("counted %d, want 1", n)
+	}
+	s.idle()
+}
+
+// A client that goes while the server is busy must not come to life as a ghost.
+func TestResetCancelsHandover(t *testing.T) {
+	s := newStage(t, nil)
+	s.kernel.refuse = 1 << 30
+	c := s.client()
+	c.connect()
+	c.say(getNone)
+	s.run(0)
+	c.give(layers.TCP{Seq: c.seq, RST: true}, "")
+	s.run(0)
+	if last := s.kernel.calls[len(s.kernel.calls)-1]; last != "cancel" {
+		t.Errorf("calls %q, want cancel at the end", s.kernel.calls)
+	}
+	s.idle()
+}
