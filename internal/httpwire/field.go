@@ -5,15 +5,38 @@ type knownField struct {
 	name   string // in lower case
 	refuse bool   // whoever sends it is answered by the server behind
 	why    Reason
-	keep   func(r *Request) *[]byte // where its value goes
+	keep   kept // where its value goes
+}
+
+// kept names a slice of Request. Not a function that returns it: an indirect call would move every Request to the heap.
+type kept uint8
+
+const (
+	keepNone kept = iota
+	keepHost
+	keepIfNoneMatch
+	keepIfModifiedSince
+	keepAcceptEncoding
+)
+
+func (r *Request) kept(k kept) *[]byte {
+	switch k {
+	case keepHost:
+		return &r.Host
+	case keepIfNoneMatch:
+		return &r.IfNoneMatch
+	case keepIfModifiedSince:
+		return &r.IfModifiedSince
+	}
+	return &r.AcceptEncoding
 }
 
 var knownFields = [...]knownField{
-	{name: "host", why: Host, keep: func(r *Request) *[]byte { return &r.Host }},
+	{name: "host", why: Host, keep: keepHost},
 	{name: "connection"},
-	{name: "if-none-match", why: Repeated, keep: func(r *Request) *[]byte { return &r.IfNoneMatch }},
-	{name: "if-modified-since", why: Repeated, keep: func(r *Request) *[]byte { return &r.IfModifiedSince }},
-	{name: "accept-encoding", why: Repeated, keep: func(r *Request) *[]byte { return &r.AcceptEncoding }},
+	{name: "if-none-match", why: Repeated, keep: keepIfNoneMatch},
+	{name: "if-modified-since", why: Repeated, keep: keepIfModifiedSince},
+	{name: "accept-encoding", why: Repeated, keep: keepAcceptEncoding},
 	{name: "content-length", refuse: true, why: Body},
 	{name: "transfer-encoding", refuse: true, why: Body},
 	{name: "trailer", refuse: true, why: Body},
@@ -64,10 +87,10 @@ func (p *parser) take(name, value []byte) (Verdict, Reason) {
 		return Complete, 0
 	case f.refuse:
 		return NotOurs, f.why
-	case f.keep == nil:
+	case f.keep == keepNone:
 		return p.connection(value)
 	}
-	at := f.keep(p.r)
+	at := p.r.kept(f.keep)
 	if *at != nil {
 		// RFC 9112, 3.2, for Host; others may be lists, but then two readers may join them in two ways.
 		return NotOurs, f.why
