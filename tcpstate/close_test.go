@@ -41,8 +41,8 @@ func TestPeerClosesFirst(t *testing.T) {
 	w.state(Established) // the FIN counts when the octets before it are here
 	w.c.Received(5, nil)
 	w.state(CloseWait)
-	if !w.c.PeerClosed() || w.c.Pending() != 5 {
-		t.Errorf("pending %d", w.c.Pending())
+	if !w.c.PeerClosed() || w.c.Pending() != 5 || w.c.Boundary() != w.irs+1 {
+		t.Errorf("pending %d, boundary %d", w.c.Pending(), w.c.Boundary()-w.irs)
 	}
 	w.expect()
 	w.c.Consume(5)
@@ -57,6 +57,9 @@ func TestPeerClosesFirst(t *testing.T) {
 	w.expect("F. 1201:1201(0) ack 7")
 	if in := w.in(ack(1202)); in.Fate != Closed {
 		t.Errorf("got %+v", in)
+	}
+	if w.c.AckedOff() != 1200 {
+		t.Errorf("acknowledged up to %d", w.c.AckedOff())
 	}
 	w.state(StateClosed)
 	w.expect()
@@ -134,6 +137,23 @@ func TestFINBehindOctetsThatWereNotTaken(t *testing.T) {
 	w.in(seq(121), fill(30), fin)
 	w.c.Received(50, nil)
 	w.state(CloseWait)
+}
+
+// Nothing is received beyond the FIN or the window, whatever the caller says.
+func TestReceivedTooMuch(t *testing.T) {
+	w := open(t)
+	w.in(fill(50), fin)
+	w.c.Received(1<<20, nil)
+	w.state(CloseWait)
+	if w.c.Pending() != 50 {
+		t.Errorf("pending %d", w.c.Pending())
+	}
+	w = open(t, config(func(c *Config) { c.Window = 1000 }))
+	w.c.Received(1<<20, nil)
+	w.check()
+	if w.c.Pending() != 900 {
+		t.Errorf("pending %d", w.c.Pending())
+	}
 }
 
 // A FIN beyond the window does not count.

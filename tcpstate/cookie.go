@@ -76,7 +76,7 @@ func (l *Listener) check(flow *wire.Flow, iss, irs wire.Seq, now Time) (cookie, 
 	x := uint32(iss) - l.f1(flow)
 	current := countAt(now)
 	age := uint64(uint8(current) - uint8(x>>24))
-	if age > maxAge || age > current {
+	if age > maxAge {
 		return 0, proofNone
 	}
 	d := (x - l.f2(flow, irs, current-age)) & (1<<24 - 1)

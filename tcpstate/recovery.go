@@ -34,12 +34,10 @@ func (r *recovery) init(una wire.Seq) {
 
 // onDuplicateACK takes in one more acknowledgment of SND.UNA that tells of later segments.
 func (c *Conn) onDuplicateACK() {
-	if c.rec.mode == modeLoss {
-		return // what was sent again after the time-out causes these
-	}
 	if c.rec.dupAcks < 0xff {
 		c.rec.dupAcks++
 	}
+	// After a time-out what was sent again causes duplicates, which say nothing.
 	if c.rec.mode == modeOpen && c.findsLoss() {
 		c.enterRecovery()
 	}

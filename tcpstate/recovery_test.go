@@ -342,6 +342,76 @@ func TestRetransmissionTimeout(t *testing.T) {
 	w.in(ack(3001))
 	wantCwnd(t, w, 2000, 5000)
 	w.expect(". 3001:4001(1000) ack 101", ". 4001:5001(1000) ack 101")
+	// RFC 5681, 3.1, equation 4: for what was sent again by the timer already, ssthresh stays.
+	w.waitTimer()
+	w.expect(". 3001:4001(1000) ack 101")
+	wantCwnd(t, w, 1000, 5000)
+	// When all is sent again, new data follows, and is not sent twice.
+	w.in(ack(9001))
+	w.expect(". 9001:10001(1000) ack 101", ". 10001:11001(1000) ack 101")
+	w.in(ack(10001))
+	w.expect(". 11001:12001(1000) ack 101", ". 12001:13001(1000) ack 101")
+}
+
+// New data that was sent during the recovery from a time-out is not part of it.
+func TestNewDataAfterTimeout(t *testing.T) {
+	w := open(t)
+	w.in()
+	w.c.Write(1500)
+	w.flood()
+	w.waitTimer()
+	w.expect(". 1:1001(1000) ack 101")
+	w.in(ack(1001))
+	w.expect("P. 1001:1501(500) ack 101")
+	w.c.Write(1200)
+	w.expect(". 1501:2501(1000) ack 101", "P. 2501:2701(200) ack 101")
+}
+
+// RFC 6675, 5: the retransmission timer starts anew with the first retransmission.
+func TestFastRetransmitRestartsTimer(t *testing.T) {
+	w := sending(t, 0, withSACK)
+	w.wait(700 * Millisecond)
+	w.in(ack(1), sack(1001, 5001))
+	w.expect(". 1:1001(1000) ack 101")
+	if _, d := w.waitTimer(); d < 900*Millisecond {
+		t.Errorf("time-out %d ms later", d/Millisecond)
+	}
+}
+
+// RFC 6675, 4, IsLost: three pieces behind a hole tell of its loss, however small.
+func TestThreePiecesTellOfALoss(t *testing.T) {
+	w := sending(t, 0, withSACK)
+	w.in(ack(1), sack(1001, 1002), sack(1101, 1102), sack(1201, 1202))
+	if s := w.poll(); s != ". 1:1001(1000) ack 101" {
+		t.Errorf("sent %q", s)
+	}
+}
+
+// RFC 6582, 3.2, step 3: the first octet that is missing is sent again, though it was before; and the
+// duplicates that were acknowledged do not count twice.
+func TestPartialACKInsideOfASegment(t *testing.T) {
+	w := sending(t, 1<<20)
+	for range 3 {
+		w.in(ack(1))
+	}
+	w.expect(". 1:1001(1000) ack 101")
+	w.in(ack(501))
+	w.expect(". 501:1501(1000) ack 101")
+	for range 6 {
+		w.in(ack(501))
+	}
+	// 10 were sent and 9 duplicates came: only the one that was sent again is in flight, of 5.
+	if _, octets := w.flood(); octets != 4000 {
+		t.Errorf("%d new octets", octets)
+	}
+	w.in(ack(8001)) // 7 of the 9, and the one sent again
+	// Of 8001 to 14001, 2 have left the network, and one is lost; its copy and 3 others are in flight.
+	if s := w.poll(); s != ". 8001:9001(1000) ack 101" {
+		t.Errorf("sent %q", s)
+	}
+	if p := w.c.pipe(); p != 4000 {
+		t.Errorf("pipe %d", p)
+	}
 }
 
 // RFC 6298, 2: the estimate. 5.3: an acknowledgment restarts the timer.
@@ -392,6 +462,16 @@ func TestKarn(t *testing.T) {
 	w.in(ack(2001))
 	if w.c.rtt.srtt != 50_000 || w.c.snd.backoff != 0 {
 		t.Errorf("srtt %d, back-off %d", w.c.rtt.srtt, w.c.snd.backoff)
+	}
+
+	w = open(t, func(s *setup) { s.now = 4 * Second }) // the clock itself looks like an echo of 0
+	w.c.Write(1000)
+	w.flood()
+	w.waitTimer()
+	w.flood()
+	w.in(ack(1001))
+	if w.c.rtt.srtt != 0 {
+		t.Errorf("srtt %d", w.c.rtt.srtt)
 	}
 
 	w = open(t, withTS)

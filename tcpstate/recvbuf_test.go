@@ -88,7 +88,16 @@ func drive(t testing.TB, script []byte) {
 			slow.consume(n)
 		default:
 			off, n := next()%(RecvBufSize+100), next()
-			n >>= 2 + what%10
+			n >>= 4 + what%9
+			switch at := fast.spans[what/16%maxSpans]; what / 128 % 4 { // next to what is held, or over it
+			case 1:
+				off = int(at.hi)
+			case 2:
+				off = max(int(at.lo)-n, 0)
+			case 3:
+				off = len(fast.Contiguous())
+				n /= 4
+			}
 			data := make([]byte, n)
 			for i := range data {
 				data[i] = byte(r.Uint32())

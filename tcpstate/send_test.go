@@ -103,6 +103,10 @@ func TestZeroWindowProbes(t *testing.T) {
 	}
 	w.in(wnd(3000))
 	w.expect(". 1:1001(1000) ack 101", ". 1001:2001(1000) ack 101", "P. 2001:3001(1000) ack 101")
+	if _, d := w.waitTimer(); d > 1002*Millisecond {
+		t.Errorf("the back-off of probes stays: %d ms", d/Millisecond)
+	}
+	w.expect(". 1:1001(1000) ack 101")
 	w.in(ack(3001), wnd(0))
 	w.c.Close() // a FIN needs room, too
 	w.expect()
@@ -110,6 +114,17 @@ func TestZeroWindowProbes(t *testing.T) {
 	w.expect(". 3000:3000(0) ack 101")
 	w.in(wnd(1))
 	w.expect("F. 3001:3001(0) ack 101")
+}
+
+// A FIN takes part in the window like an octet.
+func TestFINNeedsWindow(t *testing.T) {
+	w := open(t, window(1000))
+	w.in()
+	w.c.Write(1000)
+	w.c.Close()
+	w.expect("P. 1:1001(1000) ack 101")
+	w.in(ack(1001))
+	w.expect("F. 1001:1001(0) ack 101")
 }
 
 // A lost window update is found by the probe's answer.
