@@ -3,63 +3,60 @@ package main
 import (
 	"context"
 	"fmt"
-	"sync"
+	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/vishvananda/netlink"
-
-	"github.com/xhttpd/xhttpd/xdp"
 )
 
+// lookAgain is for changes that the kernel's messages did not tell: they may get lost when there are many.
+const lookAgain = 10 * time.Second
+
 // followAddresses keeps the served addresses those of the interface.
-func (d *daemon) followAddresses(ctx context.Context, tasks *sync.WaitGroup) error {
+func (d *daemon) followAddresses(ctx context.Context) {
 	updates := make(chan netlink.AddrUpdate, 64)
-	lost := make(chan error, 1)
-	subscribe := func() error {
-		return netlink.AddrSubscribeWithOptions(updates, ctx.Done(), netlink.AddrSubscribeOptions{
-			ErrorCallback: func(err error) {
-				select {
-				case lost <- err:
-				default:
-				}
-			},
-		})
-	}
-	if err := subscribe(); err != nil {
-		return fmt.Errorf("follow the addresses of %q: %w", d.cmd.Interface, err)
-	}
-	// Addresses that came between reading them and subscribing, and whatever gets lost later.
-	again := time.NewTicker(10 * time.Second)
-	tasks.Go(func() {
-		defer again.Stop()
-		for {
-			d.readAddresses()
-			select {
-			case <-ctx.Done():
-				return
-			case u, ok := <-updates:
-				if !ok {
-					updates = nil // the subscription has ended; the ticker goes on
-				} else if u.LinkIndex == d.iface.Index {
-					d.log.Info("addresses change", "interface", d.cmd.Interface, "address", u.LinkAddress.String(), "added", u.NewAddr)
-				}
-			case err := <-lost:
-				if ctx.Err() == nil {
-					d.log.Warn("changes of addresses may be seen late", "err", err)
-				}
-			case <-again.C:
+	err := netlink.AddrSubscribeWithOptions(updates, ctx.Done(), netlink.AddrSubscribeOptions{
+		ErrorCallback: func(err error) {
+			if ctx.Err() == nil {
+				d.log.Warn("changes of addresses may be seen late", "interface", d.cfg.Interface, "err", err)
 			}
-		}
+		},
 	})
-	return nil
+	if err != nil {
+		d.log.Warn("changes of addresses are seen late", "interface", d.cfg.Interface, "err", err)
+	}
+	again := time.NewTicker(lookAgain)
+	defer again.Stop()
+	var served []netip.Addr
+	for {
+		served = d.readAddresses(served)
+		select {
+		case <-ctx.Done():
+			return
+		case _, ok := <-updates:
+			if !ok {
+				updates = nil // the subscription has ended; the ticker goes on
+			}
+		case <-again.C:
+		}
+	}
 }
 
-func (d *daemon) readAddresses() {
-	addresses, err := xdp.Addresses(d.cmd.Interface)
+// readAddresses serves what addresses the interface has now, and returns them; served if that could not be done.
+func (d *daemon) readAddresses(served []netip.Addr) []netip.Addr {
+	now, err := d.addresses()
 	if err == nil {
-		err = d.program.SetAddresses(addresses)
+		slices.SortFunc(now, netip.Addr.Compare)
+		if slices.Equal(now, served) {
+			return served
+		}
+		err = d.program.SetAddresses(now)
 	}
 	if err != nil {
-		d.log.Debug("addresses not read", "err", err)
+		d.log.Warn("the addresses that are served may not be the interface's", "interface", d.cfg.Interface, "err", err)
+		return served
 	}
+	d.log.Info("addresses", "interface", d.cfg.Interface, "served", fmt.Sprint(now))
+	return now
 }

@@ -1,140 +1,117 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
-	"net"
-	"net/netip"
-	"os"
 	"runtime"
 	"runtime/debug"
-	"strconv"
-	"time"
 
 	"github.com/alecthomas/kong"
 	"golang.org/x/sys/unix"
 
-	"github.com/xhttpd/xhttpd/internal/backend"
 	"github.com/xhttpd/xhttpd/internal/config"
 )
 
+// Exit codes.
+const (
+	exitOK    = 0
+	exitFail  = 1
+	exitUsage = 2
+)
+
+const description = `Answers cached static objects from the network card's receive queues (AF_XDP), and hands every other
+connection to the kernel's TCP, where an unmodified web server such as Apache serves it.
+
+Exit codes: 0 all went well; 1 it could not run, or has failed, or a check has; 2 the command line makes no sense.`
+
+// errReported ends a command with exitFail; what was wrong has been said.
+var errReported = errors.New("failed")
+
 type cli struct {
-	Run     runCmd     `cmd:"" help:"Serve. Stops on SIGTERM or SIGINT, handing its connections to the server behind; a second signal stops it at once."`
-	Check   checkCmd   `cmd:"" help:"Say whether and how this machine could run xhttpd, and what to do about what it lacks."`
-	Version versionCmd `cmd:"" help:"Print versions."`
+	Run     runCmd     `cmd:"" help:"Serve. Ends on SIGTERM or SIGINT, when connections were handed to the server behind; a second signal ends it at once."`
+	Check   checkCmd   `cmd:"" help:"Say whether and how this machine could run xhttpd, and what to do about what it lacks. It changes nothing."`
+	Version versionCmd `cmd:"" help:"Print the versions of xhttpd, of the compiler and of the kernel."`
 }
 
-// defaults are what the command line's help shows.
-func (c *cli) defaults() kong.Option {
-	return kong.Vars{"builtin": backend.Name}
-}
+type runCmd struct{ config.Daemon }
 
-// where are the settings that both run and check need.
-type where struct {
-	Interface string          `required:"" short:"i" placeholder:"IF" help:"Network interface whose packets are looked at."`
-	Port      uint16          `default:"80" help:"TCP port that is served."`
-	Address   []netip.Addr    `placeholder:"IP" help:"Address that is served; may be repeated. Default: all addresses of the interface, followed as they change."`
-	Backend   config.Endpoint `default:":0" placeholder:"HOST:PORT" help:"Where the server behind listens, if not on the served address and port themselves; or \"${builtin}\" for a plain file server inside of this process."`
-	Mode      string          `default:"auto" enum:"auto,native,generic" help:"How the XDP program is attached: ${enum}. auto tries native first."`
-}
-
-type runCmd struct {
-	where
-	Root  string `required:"" type:"existingdir" placeholder:"DIR" help:"Directory of the static objects: the server's document root."`
-	Admin string `default:"127.0.0.1:9180" placeholder:"HOST:PORT" help:"Loopback address for /metrics and /healthz."`
-
-	CacheSize  config.Size `default:"256MiB" help:"Memory for objects."`
-	MaxObject  config.Size `default:"0" help:"Largest object that is taken; 0 means an eighth of the cache."`
-	Dynamic    []string    `default:"cgi-bin,.." help:"Substrings of a URL that make it dynamic."`
-	MimeTypes  string      `default:"/etc/mime.types" type:"path" placeholder:"FILE" help:"Table of media types, in the format of Apache's TypesConfig. Files of other types are the server's."`
-	SloppyMime bool        `help:"Files of unknown types are text/html. Only with --backend ${builtin}."`
-
-	KeepaliveTimeout  time.Duration `default:"5s" help:"How long a connection may be idle; the same as the server's KeepAliveTimeout."`
-	KeepaliveRequests int           `default:"100" help:"How many further requests a connection may make; the same as the server's MaxKeepAliveRequests. Negative: any number."`
-	HeadTimeout       time.Duration `default:"20s" help:"How long a request may stay incomplete before the connection is handed over."`
-	MaxConnections    int           `default:"65536" help:"Connections held in each queue's loop; those beyond are handed over."`
-	MaxBuffers        int           `default:"4096" help:"Incomplete requests held in each queue's loop, of 16 KiB each; those beyond are handed over."`
-	Grace             time.Duration `default:"30s" help:"How long to wait for connections when stopping."`
-
-	LogLevel  slog.Level `default:"info" help:"debug, info, warn or error."`
-	LogFormat string     `default:"text" enum:"text,json" help:"${enum}."`
-}
-
-// Validate is called by kong.
-func (w *where) Validate() error {
-	if w.Port == 0 {
-		return errors.New("--port must not be 0")
-	}
-	for _, a := range w.Address {
-		if a.IsUnspecified() || a.IsMulticast() || a.IsLoopback() {
-			return fmt.Errorf("--address %v is not an address that an interface receives packets for", a)
-		}
-	}
-	if w.Backend.Builtin && w.Backend.Port() != 0 {
-		return errors.New("--backend is either builtin or an address")
-	}
-	return nil
-}
-
-// Validate is called by kong.
-func (r *runCmd) Validate() error {
-	host, _, err := net.SplitHostPort(r.Admin)
-	if err != nil {
-		return fmt.Errorf("--admin: %w", err)
-	}
-	if ip, err := netip.ParseAddr(host); err != nil || !ip.IsLoopback() {
-		return fmt.Errorf("--admin %s is not a loopback address: whoever reaches it sees everything; put a proxy with access control in front of it instead", r.Admin)
-	}
-	switch {
-	case r.CacheSize < 1<<20:
-		return errors.New("--cache-size must be at least 1MiB")
-	case r.MaxConnections < 1 || r.MaxConnections > 1<<26:
-		return errors.New("--max-connections must be between 1 and 67108864")
-	case r.MaxBuffers < 1 || r.MaxBuffers > 1<<20:
-		return errors.New("--max-buffers must be between 1 and 1048576")
-	case r.KeepaliveTimeout < time.Second || r.KeepaliveTimeout > time.Hour:
-		return errors.New("--keepalive-timeout must be between 1s and 1h")
-	case r.HeadTimeout < time.Second || r.HeadTimeout > time.Hour:
-		return errors.New("--head-timeout must be between 1s and 1h")
-	case r.Grace < 0:
-		return errors.New("--grace must not be negative")
-	case r.SloppyMime && !r.Backend.Builtin:
-		return errors.New("--sloppy-mime is only for --backend builtin: another server knows its types itself")
-	}
-	return nil
-}
-
-func (r *runCmd) logger(w io.Writer) *slog.Logger {
-	opts := &slog.HandlerOptions{Level: r.LogLevel}
-	if r.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(w, opts))
-	}
-	return slog.New(slog.NewTextHandler(w, opts))
+type checkCmd struct {
+	config.Common
+	Root string `placeholder:"DIR" help:"Check this directory of static files, too."`
+	JSON bool   `name:"json" help:"Print the results as JSON."`
 }
 
 type versionCmd struct{}
 
+// streams are where a command writes.
+type streams struct{ out, err io.Writer }
+
+// execute runs one command line and returns its exit code.
+func execute(ctx context.Context, args []string, std *streams) int {
+	var c cli
+	code := -1
+	parser, err := kong.New(&c,
+		kong.Name("xhttpd"), kong.Description(description),
+		kong.Writers(std.out, std.err), kong.Exit(func(c int) { code = c }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}),
+		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(std))
+	if err != nil {
+		panic(err) // the struct tags are wrong
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	command, err := parser.Parse(args)
+	if code >= 0 { // --help has been printed, and parsing went on
+		return code
+	}
+	if err != nil {
+		complain(std, fmt.Errorf("%w (see xhttpd --help)", err))
+		return exitUsage
+	}
+	switch err := command.Run(); {
+	case errors.Is(err, errReported):
+		return exitFail
+	case err != nil:
+		complain(std, err)
+		return exitFail
+	}
+	return exitOK
+}
+
+// complain writes err to stderr. If that can't be done, nobody listens.
+func complain(std *streams, err error) { _, _ = fmt.Fprintln(std.err, "xhttpd: error:", err) }
+
 // Run prints versions.
 func (versionCmd) Run(std *streams) error {
-	version := "unknown"
-	revision := ""
-	if info, ok := debug.ReadBuildInfo(); ok {
-		version = info.Main.Version
-		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" {
-				revision = " " + s.Value
-			}
-		}
-	}
-	var u unix.Utsname
-	if err := unix.Uname(&u); err != nil {
-		return os.NewSyscallError("uname", err)
-	}
-	_, err := fmt.Fprintf(std.out, "xhttpd %s%s\n%s %s/%s\nLinux %s\n", version, revision, runtime.Version(), runtime.GOOS, runtime.GOARCH,
-		unix.ByteSliceToString(u.Release[:]))
+	_, err := fmt.Fprintf(std.out, "xhttpd %s\n%s %s/%s\nLinux %s\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH, kernelRelease())
 	return err
 }
 
-func portString(p uint16) string { return strconv.Itoa(int(p)) }
+// version is that of the module, and the commit it was built from.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "of unknown version"
+	}
+	v := info.Main.Version
+	for _, s := range info.Settings {
+		switch {
+		case s.Key == "vcs.revision":
+			v += " " + s.Value
+		case s.Key == "vcs.modified" && s.Value == "true":
+			v += " and changes"
+		}
+	}
+	return v
+}
+
+func kernelRelease() string {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return "of unknown release"
+	}
+	return unix.ByteSliceToString(u.Release[:])
+}

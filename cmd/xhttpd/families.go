@@ -13,12 +13,16 @@ import (
 
 type emit = func(label string, v float64)
 
-// counters returns the sum over the loops.
-func (d *daemon) counters() (sum dataplane.Counters) {
-	for _, l := range d.loops {
-		l.Snapshot(&sum)
+// facts are the labels of xhttpd_info.
+func (d *daemon) facts() map[string]string {
+	return map[string]string{
+		"interface": d.cfg.Interface,
+		"port":      strconv.Itoa(int(d.cfg.Port)),
+		"mode":      d.program.Mode().String(),
+		"zero_copy": strconv.FormatBool(d.sockets[0].ZeroCopy()),
+		"queues":    strconv.Itoa(len(d.sockets)),
+		"backend":   d.cfg.Backend.String(),
 	}
-	return sum
 }
 
 // families are the daemon's metrics. Their names are relied upon by others.

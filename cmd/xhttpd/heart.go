@@ -4,67 +4,52 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/signal"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/xhttpd/xhttpd/tcpstate"
 )
 
-// beatEvery is how often it is looked whether every loop goes on. A loop steps at least every 100 ms; the XDP program
-// waits 1 s before it gives new connections to the kernel.
-const beatEvery = 200 * time.Millisecond
+// A loop steps at least every 100 ms. The XDP program waits 1 s before it gives new connections to the kernel.
+const (
+	beatEvery = 100 * time.Millisecond
+	stuckFrom = tcpstate.Second
+)
 
-// heart tells the XDP program that all loops are alive, for as long as that is so.
-type heart struct{ stuck atomic.Pointer[error] }
+// heart tells the XDP program until when all loops were seen to go on. A loop that hangs, and a process that does,
+// is thus found out by the program after the same time.
+type heart struct {
+	progress []uint64
+	moved    []tcpstate.Time // when progress was last seen to grow
+	oldest   atomic.Int64    // the earliest of moved; 0 before the first beat
+	slowest  atomic.Int32    // whose that is
+}
 
 var errNotYet = errors.New("not serving yet")
 
-// healthy returns nil, or why new connections go to the server behind.
-func (h *heart) healthy() error {
-	if err := h.stuck.Load(); err != nil {
-		return *err
+// begin counts every loop as alive, as one that has not had its turn yet is.
+func (h *heart) begin(d *daemon) {
+	h.progress, h.moved = make([]uint64, len(d.loops)), make([]tcpstate.Time, len(d.loops))
+	for k := range h.moved {
+		h.moved[k] = d.clock()
 	}
-	return nil
 }
 
-func (h *heart) set(err error) {
-	if err == nil {
-		h.stuck.Store(nil)
-		return
-	}
-	h.stuck.Store(&err)
-}
-
-// run beats until ctx ends. What can't be mended goes to failed.
-func (h *heart) run(ctx context.Context, d *daemon, clock func() tcpstate.Time, failed chan<- error) {
-	h.set(errNotYet)
-	last := make([]uint64, len(d.loops))
+// run beats until ctx ends, and fails the daemon when the interface is gone.
+func (h *heart) run(ctx context.Context, d *daemon) {
 	tick := time.NewTicker(beatEvery)
 	defer tick.Stop()
 	for {
-		alive := true
-		for k, loop := range d.loops {
-			p := loop.Progress()
-			if p == last[k] {
-				alive = false
-				h.set(fmt.Errorf("the loop of queue %d does not go on", k))
-			}
-			last[k] = p
-			if err := d.sockets[k].Err(); err != nil {
-				failed <- err
+		for k, s := range d.sockets {
+			if err := s.Err(); err != nil {
+				d.fail(fmt.Errorf("queue %d: %w", k, err))
 				return
 			}
 		}
-		if alive {
-			if err := d.program.Beat(int64(clock())); err != nil {
-				failed <- err
-				return
-			}
-			h.set(nil)
+		oldest := h.look(d.clock(), func(k int) uint64 { return d.loops[k].Progress() })
+		if err := d.program.Beat(int64(oldest)); err != nil {
+			d.fail(err)
+			return
 		}
 		select {
 		case <-ctx.Done():
@@ -74,9 +59,34 @@ func (h *heart) run(ctx context.Context, d *daemon, clock func() tcpstate.Time, 
 	}
 }
 
-// interrupted returns a channel that gets the next SIGTERM or SIGINT.
-func interrupted() <-chan os.Signal {
-	c := make(chan os.Signal, 1)
-	signal.Notify(c, unix.SIGTERM, unix.SIGINT)
-	return c
+// look notes which loops have made progress, and returns since when not all have.
+func (h *heart) look(now tcpstate.Time, progress func(k int) uint64) tcpstate.Time {
+	oldest, slowest := now, 0
+	for k := range h.moved {
+		if p := progress(k); p != h.progress[k] {
+			h.progress[k], h.moved[k] = p, now
+		}
+		if h.moved[k] < oldest {
+			oldest, slowest = h.moved[k], k
+		}
+	}
+	h.slowest.Store(int32(slowest))
+	h.oldest.Store(int64(oldest))
+	return oldest
 }
+
+// healthy returns nil, or why new connections go to the server behind. Any goroutine may call it.
+func (h *heart) healthy(now tcpstate.Time) error {
+	oldest := tcpstate.Time(h.oldest.Load())
+	if oldest == 0 {
+		return errNotYet
+	}
+	if age := now - oldest; age > stuckFrom {
+		return fmt.Errorf("the loop of queue %d has made no progress for %s: connections go to the server behind",
+			h.slowest.Load(), time.Duration(age).Round(time.Millisecond))
+	}
+	return nil
+}
+
+// healthy is what /healthz says.
+func (d *daemon) healthy() error { return d.heart.healthy(d.clock()) }

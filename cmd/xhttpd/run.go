@@ -3,328 +3,145 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
+	"io"
 	"log/slog"
 	"net"
-	"net/netip"
 	"os"
+	"os/signal"
 	"runtime"
 	"sync"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/xhttpd/xhttpd/filecache"
 	"github.com/xhttpd/xhttpd/internal/backend"
+	"github.com/xhttpd/xhttpd/internal/config"
 	"github.com/xhttpd/xhttpd/internal/dataplane"
 	"github.com/xhttpd/xhttpd/internal/metrics"
-	"github.com/xhttpd/xhttpd/internal/wire"
 	"github.com/xhttpd/xhttpd/redirect"
 	"github.com/xhttpd/xhttpd/tcpstate"
 	"github.com/xhttpd/xhttpd/xdp"
 )
 
-// lingering is how long a draining daemon waits for requests of peers that have only shaken hands so far: they cost
-// no memory, so nobody knows of them.
-const lingering = time.Second
-
-// daemon is everything that runs. Its parts are made in the order of their fields and ended in the reverse order.
+// daemon is everything that runs. Its parts are made in the order of the fields, and ended in the reverse order.
 type daemon struct {
-	cmd   *runCmd
+	cfg   *config.Daemon
 	log   *slog.Logger
-	iface *net.Interface
+	clock func() tcpstate.Time
+	iface *net.Interface // as it was in the beginning
 
-	builtin    *backend.Server
+	builtin    *backend.Server // nil if another server is behind
 	cache      *filecache.Cache
 	redirector *redirect.Redirector
 	program    *xdp.Program
 	sockets    []*xdp.Socket
-	loops      []*dataplane.Loop
-	beat       heart
-	admin      *metrics.Server
+	loops      []*dataplane.Loop // loop k serves socket k, which serves queue k
+	heart      heart
+	admin      *metrics.Server // nil if off
+
+	aside  sync.WaitGroup // what runs beside the loops, until its context ends
+	failed chan error     // what ends the daemon
 }
 
-// Run serves until ctx ends.
-func (r *runCmd) Run(ctx context.Context, std *streams) error {
-	d := &daemon{cmd: r, log: r.logger(std.err)}
-	if err := r.requirements(); err != nil {
+// Run serves until a signal, or until it cannot go on.
+func (c *runCmd) Run(std *streams) error {
+	log := newLogger(std.err, &c.Daemon)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, unix.SIGTERM, unix.SIGINT)
+	defer signal.Stop(signals)
+
+	if err := require(&c.Common, c.Root, log); err != nil {
 		return err
 	}
-	// What runs beside the loops ends after them: the cache must not change its mind while responses are under way.
-	aside, endAside := context.WithCancel(context.Background())
-	var tasks sync.WaitGroup
-	defer func() { endAside(); tasks.Wait() }()
-
-	err := d.open(aside, &tasks)
-	if err == nil {
-		err = d.serve(ctx, aside, &tasks)
+	if err := run(&c.Daemon, log, signals); err != nil {
+		log.Error("xhttpd ends; the server behind goes on alone", "err", err)
+		return errReported
 	}
+	log.Info("stopped")
+	return nil
+}
+
+func run(cfg *config.Daemon, log *slog.Logger, signals <-chan os.Signal) error {
+	d := &daemon{cfg: cfg, log: log, clock: monotonic(), failed: make(chan error, 1)}
+	// What runs beside the loops ends after them: they may need it to the last.
+	ctx, cancel := context.WithCancel(context.Background())
+	err := d.open(ctx)
+	if err == nil {
+		err = d.serve(ctx, signals)
+	}
+	cancel()
+	d.aside.Wait()
 	return errors.Join(err, d.close())
 }
 
-// open makes all parts, in an order in which nothing is redirected before everything is there to take it.
-func (d *daemon) open(aside context.Context, tasks *sync.WaitGroup) (err error) {
-	if d.iface, err = net.InterfaceByName(d.cmd.Interface); err != nil {
-		return fmt.Errorf("find interface %q (\"ip link\" lists them): %w", d.cmd.Interface, err)
-	}
-	if d.cmd.Backend.Builtin {
-		if d.builtin, err = backend.Start(aside, d.cmd.Port, d.cmd.Root, d.log); err != nil {
-			return err
-		}
-	}
-	if err := d.openCache(); err != nil {
-		return err
-	}
-	tasks.Go(func() {
-		if err := d.cache.Run(aside); err != nil {
-			d.log.Error("the cache has ended", "err", err)
-		}
-	})
-	if d.redirector, err = redirect.Open(d.redirectConfig()); err != nil {
-		return err
-	}
-	if err := d.openXDP(); err != nil {
-		return err
-	}
-	if err := d.openLoops(); err != nil {
-		return err
-	}
-	h, err := metrics.Handler(d.families(), d.beat.healthy)
-	if err != nil {
-		return err
-	}
-	d.admin, err = metrics.Serve(aside, d.cmd.Admin, h, d.log)
-	return err
-}
-
-func (d *daemon) openCache() error {
-	opts := filecache.Options{
-		Root: d.cmd.Root, Budget: int64(d.cmd.CacheSize), MaxObject: int64(d.cmd.MaxObject),
-		KeepAliveTimeout: d.cmd.KeepaliveTimeout, KeepAliveRequests: d.cmd.KeepaliveRequests,
-		Dynamic: d.cmd.Dynamic, MimeTypes: d.cmd.MimeTypes, SloppyMime: d.cmd.SloppyMime, Logger: d.log,
-	}
-	if !d.cmd.Backend.Builtin {
-		opts.Backend = &filecache.HTTPBackend{Addr: d.backendAddr(), Timeout: 5 * time.Second}
-	}
-	var err error
-	d.cache, err = filecache.New(opts)
-	return err
-}
-
-// backendAddr is where the server behind is asked, through the kernel: where it was said to listen, or else at an
-// address that is served, or loopback.
-func (d *daemon) backendAddr() string {
-	b := d.cmd.Backend.AddrPort
-	addr, port := b.Addr(), b.Port()
-	if port == 0 {
-		port = d.cmd.Port
-	}
-	if !addr.IsValid() || addr.IsUnspecified() {
-		addr = netip.AddrFrom4([4]byte{127, 0, 0, 1})
-		if len(d.cmd.Address) > 0 {
-			addr = d.cmd.Address[0]
-		}
-	}
-	return netip.AddrPortFrom(addr, port).String()
-}
-
-// redirectConfig is where hand-overs go: for a backend of one address family, the other family's connections are left
-// to the listener on their own address.
-func (d *daemon) redirectConfig() redirect.Config {
-	cfg := redirect.Config{Interface: d.cmd.Interface}
-	b := d.cmd.Backend.AddrPort
-	switch {
-	case d.cmd.Backend.Builtin || b.Port() == 0 && !b.Addr().IsValid():
-	case !b.Addr().IsValid():
-		cfg.Backend4 = netip.AddrPortFrom(netip.IPv4Unspecified(), b.Port())
-		cfg.Backend6 = netip.AddrPortFrom(netip.IPv6Unspecified(), b.Port())
-	case b.Addr().Is4():
-		cfg.Backend4 = b
-	default:
-		cfg.Backend6 = b
-	}
-	return cfg
-}
-
-func (d *daemon) openXDP() error {
-	addresses := d.cmd.Address
-	if len(addresses) == 0 {
-		var err error
-		if addresses, err = xdp.Addresses(d.cmd.Interface); err != nil {
-			return err
-		}
-	}
-	var err error
-	d.program, err = xdp.Open(xdp.Config{
-		Interface: d.cmd.Interface, Port: d.cmd.Port, Addresses: addresses, Generic: d.cmd.Mode == "generic",
-	})
-	if err != nil {
-		return err
-	}
-	if w := d.program.Warning(); w != nil {
-		if d.cmd.Mode == "native" {
-			return fmt.Errorf("--mode native: %w", w)
-		}
-		d.log.Warn("no native XDP: generic mode works, but gains little", "interface", d.cmd.Interface, "why", w)
-	}
-	for queue := range d.program.Queues() {
-		s, err := xdp.OpenSocket(xdp.SocketConfig{Interface: d.cmd.Interface, Queue: queue, Copy: d.program.Mode() == xdp.Generic})
-		if err != nil {
-			return err
-		}
-		d.sockets = append(d.sockets, s)
-	}
-	return nil
-}
-
-func (d *daemon) openLoops() error {
-	sysctls, err := redirect.ReadSysctls(os.DirFS("/proc/sys"))
-	if err != nil {
-		return err
-	}
-	for _, w := range sysctls.Warnings() {
-		d.log.Warn(w)
-	}
-	cfg := tcpstate.DefaultConfig()
-	cfg.MSS4, cfg.MSS6 = uint16(d.iface.MTU-40), uint16(d.iface.MTU-60)
-	cfg.Timestamps, cfg.SACK, cfg.WindowScaling = sysctls.Timestamps, sysctls.SACK, sysctls.WindowScaling
-	cfg.KeepAliveTimeout = tcpstate.Time(d.cmd.KeepaliveTimeout)
-	cfg.HeadTimeout = tcpstate.Time(d.cmd.HeadTimeout)
-	listener := tcpstate.NewListener(cfg, wire.NewKey())
-	for _, socket := range d.sockets {
-		injector, err := d.redirector.Injector()
-		if err != nil {
-			return err
-		}
-		loop, err := dataplane.New(dataplane.Config{
-			Device: socket, Handover: injector, Store: d.cache, Listener: listener,
-			Unix: func() int64 { return time.Now().Unix() }, LocalMAC: localMAC(d.iface), MTU: d.iface.MTU,
-			MaxConns: d.cmd.MaxConnections, MaxBuffers: d.cmd.MaxBuffers, KeepAliveRequests: d.cmd.KeepaliveRequests,
-		})
-		if err != nil {
-			return err
-		}
-		d.loops = append(d.loops, loop)
-	}
-	return nil
-}
-
-func localMAC(i *net.Interface) (mac wire.MAC) {
-	copy(mac[:], i.HardwareAddr)
-	return mac
-}
-
-// serve runs the loops until ctx ends and they are drained, or until the interface is gone.
-func (d *daemon) serve(ctx, aside context.Context, tasks *sync.WaitGroup) error {
-	var running sync.WaitGroup
-	clock := monotonic()
-	for _, loop := range d.loops {
-		running.Go(func() {
-			runtime.LockOSThread()
-			loop.Run(clock)
-		})
-	}
-	defer func() {
-		for _, loop := range d.loops {
-			loop.Stop()
-		}
-		running.Wait()
-	}()
+// serve runs the loops until a signal, and until their connections were handed over, or until it cannot go on.
+func (d *daemon) serve(ctx context.Context, signals <-chan os.Signal) error {
+	end := d.startLoops()
+	defer end()
 	for queue, socket := range d.sockets {
 		if err := d.program.Register(queue, socket); err != nil {
 			return err
 		}
 	}
-	failed := make(chan error, 2)
-	tasks.Go(func() { d.beat.run(aside, d, clock, failed) })
-	if len(d.cmd.Address) == 0 {
-		if err := d.followAddresses(aside, tasks); err != nil {
-			return err
-		}
+	d.heart.begin(d)
+	d.aside.Go(func() { d.heart.run(ctx, d) }) // from now on, connections come
+	d.aside.Go(func() { d.watch(ctx) })
+	if len(d.cfg.Addresses) == 0 {
+		d.aside.Go(func() { d.followAddresses(ctx) })
 	}
-	d.log.Info("serving", "interface", d.cmd.Interface, "port", d.cmd.Port, "root", d.cmd.Root, "mode", d.program.Mode().String(),
-		"zero-copy", d.sockets[0].ZeroCopy(), "queues", len(d.sockets), "admin", d.admin.Addr.String())
+	d.announce()
 	select {
-	case err := <-failed:
+	case err := <-d.failed:
+		if errors.Is(err, errRestart) {
+			d.log.Error("connections are handed over before xhttpd ends", "err", err)
+			return errors.Join(err, d.drain(signals))
+		}
 		return err
-	case <-ctx.Done():
-		return d.drainLoops(failed)
+	case sig := <-signals:
+		d.log.Info("stopping: connections go to the server behind as soon as they stand at a request boundary",
+			"signal", sig.String(), "connections", d.live(), "grace", d.cfg.Grace)
+		return d.drain(signals)
 	}
 }
 
-// drainLoops waits until the loops have given their connections away.
-func (d *daemon) drainLoops(failed <-chan error) error {
-	d.log.Info("stopping: connections go to the server behind as soon as they stand at a request boundary", "grace", d.cmd.Grace)
-	if err := d.program.SetDraining(true); err != nil {
-		return err
-	}
+// startLoops starts a thread for each loop and returns what ends them.
+func (d *daemon) startLoops() (end func()) {
+	var running sync.WaitGroup
 	for _, loop := range d.loops {
-		loop.Drain()
+		running.Go(func() {
+			runtime.LockOSThread()
+			loop.Run(d.clock)
+		})
 	}
-	second := interrupted()
-	begun := time.Now()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		select {
-		case err := <-failed:
-			return err
-		case <-second:
-			d.log.Warn("a second signal: stopping at once", "connections", d.live())
-			return nil
-		case <-tick.C:
+	return func() {
+		for _, loop := range d.loops {
+			loop.Stop()
 		}
-		left := d.live()
-		switch past := time.Since(begun); {
-		case past >= d.cmd.Grace:
-			if left > 0 {
-				d.log.Warn("the grace period is over: the connections that are left are reset", "connections", left)
-			}
-			return nil
-		case left == 0 && past >= lingering:
-			return nil
-		}
+		running.Wait()
 	}
 }
 
-// close ends all parts that were made.
-func (d *daemon) close() (err error) {
+func (d *daemon) announce() {
+	admin := "off"
 	if d.admin != nil {
-		err = errors.Join(err, d.admin.Stop())
+		admin = d.admin.Addr.String()
 	}
-	if d.program != nil {
-		err = errors.Join(err, d.program.Close())
-	}
-	for _, s := range d.sockets {
-		err = errors.Join(err, s.Close())
-	}
-	if d.redirector != nil {
-		err = errors.Join(err, d.redirector.Close())
-	}
-	if d.builtin != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), d.cmd.Grace)
-		defer cancel()
-		err = errors.Join(err, d.builtin.Stop(ctx))
-	}
-	if err == nil && d.admin != nil {
-		d.log.Info("stopped")
-	}
-	return err
+	d.log.Info("serving", "interface", d.cfg.Interface, "port", d.cfg.Port, "root", d.cfg.Root, "backend", d.cfg.Backend.String(),
+		"mode", d.program.Mode().String(), "zero-copy", d.sockets[0].ZeroCopy(), "queues", len(d.sockets), "admin", admin)
 }
 
-// monotonic returns a clock that reads CLOCK_MONOTONIC without a system call.
-func monotonic() func() tcpstate.Time {
-	var ts unix.Timespec
-	start := time.Now()
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
-		panic(err) // Linux always has it
+// fail ends the daemon. The first reason is the one that counts.
+func (d *daemon) fail(err error) {
+	select {
+	case d.failed <- err:
+	default:
 	}
-	base := tcpstate.Time(ts.Nano())
-	return func() tcpstate.Time { return base + tcpstate.Time(time.Since(start)) }
 }
 
-// live is how many connections the loops still hold.
-func (d *daemon) live() uint64 {
-	c := d.counters()
-	return c.Live()
+func newLogger(w io.Writer, cfg *config.Daemon) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: cfg.LogLevel}
+	if cfg.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, opts))
+	}
+	return slog.New(slog.NewTextHandler(w, opts))
 }

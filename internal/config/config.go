@@ -1,67 +1,127 @@
 package config
 
 import (
-	"errors"
 	"fmt"
-	"math"
-	"net"
+	"log/slog"
 	"net/netip"
-	"strconv"
-	"strings"
+	"time"
 )
 
-// Size is a number of octets, written as in 512KiB, 256MiB, 2GiB, or plainly.
-type Size int64
+// Common are the settings that decide whether a machine can run the daemon.
+type Common struct {
+	Interface string       `required:"" short:"i" placeholder:"IF" help:"Network interface whose receive queues are looked at."`
+	Port      uint16       `default:"80" help:"TCP port that is served. Other ports are not touched."`
+	Addresses []netip.Addr `name:"address" placeholder:"IP" sep:"," help:"Serve this address only; may be repeated. Without it, all addresses of the interface are served, followed as they change."`
+	Backend   Backend      `placeholder:"HOST:PORT|builtin" help:"The server behind, which gets every connection that is not answered from memory. HOST is an address of this machine, 'localhost', or empty for any. Without it, it is whoever listens on the served port. 'builtin' starts a plain file server inside of this process, on an ordinary listener on the served port."`
+	Mode      string       `enum:"auto,native,generic" default:"auto" help:"How XDP is attached: 'native' in the driver; 'generic' in the kernel's stack, which works everywhere and gains little; 'auto' tries native first."`
+	ZeroCopy  string       `enum:"auto,off" default:"auto" help:"'auto' lets the network card read and write our memory where its driver can; 'off' never."`
+	MimeTypes string       `default:"/etc/mime.types" help:"Table of media types, in the format of Apache's TypesConfig. Files of other types are the server's behind."`
+	Ignore    []string     `placeholder:"CHECK" sep:"," help:"Go on although the check of this name fails; may be repeated."`
+}
 
-// UnmarshalText reads a size.
-func (s *Size) UnmarshalText(text []byte) error {
-	digits, unit := string(text), int64(1)
-	for suffix, u := range map[string]int64{"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30} {
-		if before, ok := strings.CutSuffix(string(text), suffix); ok {
-			digits, unit = before, u
+// The values of Mode and ZeroCopy that need a name.
+const (
+	ModeNative  = "native"
+	ModeGeneric = "generic"
+	ZeroCopyOff = "off"
+)
+
+// Daemon are the settings of the daemon.
+type Daemon struct {
+	Common
+	Root  string `required:"" placeholder:"DIR" help:"Directory of the static files: what the server behind serves as '/'."`
+	Admin Admin  `default:"127.0.0.1:9180" help:"Loopback address for /metrics and /healthz, or 'off'."`
+
+	CacheSize  Size     `default:"256MiB" help:"Memory for files. Units are kB, MB, GB, KiB, MiB, GiB."`
+	MaxObject  Size     `placeholder:"SIZE" help:"Largest file that is held. Without it, an eighth of the cache's size."`
+	Dynamic    []string `default:"cgi-bin,.." sep:"," help:"A path that contains this text is never static; may be repeated."`
+	SloppyMime bool     `help:"Files of unknown types are text/html. Only with '--backend builtin'."`
+
+	BackendHost       string        `placeholder:"NAME" help:"Host field of the requests by which the server behind is asked what it sends for a file. Without it, the address that is asked."`
+	KeepAliveTimeout  time.Duration `name:"keepalive-timeout" default:"5s" help:"How long a connection may be idle. It must be the server's KeepAliveTimeout, or no file will be taken."`
+	KeepAliveRequests int           `name:"keepalive-requests" default:"100" help:"How many further requests a connection may make, 0 for any number. It must be the server's MaxKeepAliveRequests, or no file will be taken."`
+	HeadTimeout       time.Duration `default:"20s" help:"How long a request may stay incomplete before the server behind gets it as it is."`
+	MaxConnections    int           `default:"65536" help:"Connections held for each receive queue, of 256 bytes each; those beyond are handed over with their first request."`
+	MaxBuffers        int           `default:"4096" help:"Incomplete requests held for each receive queue, of 16 KiB each; those beyond are handed over."`
+
+	Grace     time.Duration `default:"30s" help:"How long connections may go on after SIGTERM or SIGINT before they are reset. A second signal ends it at once."`
+	LogLevel  slog.Level    `default:"info" help:"What is written to stderr, with all that is more serious: debug, info, warn, error."`
+	LogFormat string        `enum:"text,json" default:"text" help:"How it is written: text or json."`
+}
+
+// Validate reports the first setting that cannot have been meant.
+func (c *Common) Validate() error {
+	if c.Interface == "" {
+		return fmt.Errorf("--interface is empty: give the name of one (ip link lists them)")
+	}
+	if c.Port == 0 {
+		return fmt.Errorf("--port 0: give one from 1 to 65535")
+	}
+	for _, a := range c.Addresses {
+		if !a.IsValid() || a.IsUnspecified() || a.IsMulticast() || a.IsLoopback() {
+			return fmt.Errorf("--address %s: give addresses that clients connect to over the interface, or leave it out for all of them", a)
+		}
+		if !c.Backend.Takes(a) {
+			return fmt.Errorf("--address %s: the server behind, at %s, takes no connections of that address family", a, c.Backend)
 		}
 	}
-	n, err := strconv.ParseInt(strings.TrimSpace(digits), 10, 64)
-	if err != nil || n < 0 {
-		return fmt.Errorf("%q is not a size; write it like 256MiB", text)
-	}
-	if n > math.MaxInt64/unit {
-		return fmt.Errorf("%q is too large", text)
-	}
-	*s = Size(n * unit)
 	return nil
 }
 
-// Endpoint is where the server behind listens. The zero value means the address and port that are served.
-type Endpoint struct {
-	netip.AddrPort
-	Builtin bool // a file server inside of this process
-}
-
-// UnmarshalText reads "builtin", "HOST:PORT" or ":PORT". A host name is resolved once, now.
-func (e *Endpoint) UnmarshalText(text []byte) error {
-	*e = Endpoint{}
-	if string(text) == "builtin" {
-		e.Builtin = true
-		return nil
+// Validate reports the first setting that cannot have been meant.
+func (c *Daemon) Validate() error {
+	if err := c.Common.Validate(); err != nil {
+		return err
 	}
-	host, port, err := net.SplitHostPort(string(text))
-	if err != nil {
-		return errors.New("must be HOST:PORT, :PORT or builtin")
+	if err := c.validateServer(); err != nil {
+		return err
 	}
-	n, err := strconv.ParseUint(port, 10, 16)
-	if err != nil {
-		return fmt.Errorf("%q is not a port", port)
+	switch {
+	case c.Root == "":
+		return fmt.Errorf("--root is empty: give the directory of the static files")
+	case c.CacheSize < 1<<20:
+		return fmt.Errorf("--cache-size %s: give at least 1MiB", c.CacheSize)
+	case c.MaxObject > c.CacheSize:
+		return fmt.Errorf("--max-object %s: larger than the whole cache (--cache-size %s)", c.MaxObject, c.CacheSize)
+	case c.MaxConnections < 1 || c.MaxConnections > maxConnections:
+		return fmt.Errorf("--max-connections %d: give from 1 to %d", c.MaxConnections, maxConnections)
+	case c.MaxBuffers < 1 || c.MaxBuffers > maxBuffers:
+		return fmt.Errorf("--max-buffers %d: give from 1 to %d", c.MaxBuffers, maxBuffers)
+	case c.Grace < 0:
+		return fmt.Errorf("--grace %s: give 0s or more", c.Grace)
 	}
-	var addr netip.Addr
-	if host != "" {
-		ip, err := net.ResolveIPAddr("ip", host)
-		if err != nil {
-			return fmt.Errorf("resolve %q: %w", host, err)
+	for _, text := range c.Dynamic {
+		if text == "" {
+			return fmt.Errorf("--dynamic: the empty text is in every path, so that nothing would be static")
 		}
-		addr, _ = netip.AddrFromSlice(ip.IP)
-		addr = addr.Unmap()
 	}
-	e.AddrPort = netip.AddrPortFrom(addr, uint16(n))
 	return nil
 }
+
+// validateServer judges what must fit the server behind.
+func (c *Daemon) validateServer() error {
+	switch {
+	case c.Admin.On() && c.Admin.Port() == c.Backend.Port(c.Port):
+		return fmt.Errorf("--admin %s: the server behind listens on that port; give another", c.Admin)
+	case c.SloppyMime && !c.Backend.Builtin:
+		return fmt.Errorf("--sloppy-mime: another server knows its types itself; this is for '--backend builtin'")
+	case c.BackendHost != "" && c.Backend.Builtin:
+		return fmt.Errorf("--backend-host: the builtin server is not asked; this is for other servers")
+	case c.KeepAliveTimeout%time.Second != 0 || c.KeepAliveTimeout < time.Second || c.KeepAliveTimeout > maxTimeout:
+		return fmt.Errorf("--keepalive-timeout %s: give whole seconds, from 1s to %s", c.KeepAliveTimeout, maxTimeout)
+	case c.KeepAliveRequests < 0 || c.KeepAliveRequests > maxKeepAliveRequests:
+		return fmt.Errorf("--keepalive-requests %d: give from 0 (any number) to %d", c.KeepAliveRequests, maxKeepAliveRequests)
+	case c.HeadTimeout < time.Second || c.HeadTimeout > maxTimeout:
+		return fmt.Errorf("--head-timeout %s: give from 1s to %s", c.HeadTimeout, maxTimeout)
+	}
+	return nil
+}
+
+// What others can hold: tcpstate its times in 16 bits, filecache the number of requests left likewise; 16 GiB of
+// connections and of buffers for each queue are more than anybody has.
+const (
+	maxTimeout           = time.Hour
+	maxKeepAliveRequests = 65535
+	maxConnections       = 1 << 26
+	maxBuffers           = 1 << 20
+)

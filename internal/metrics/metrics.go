@@ -1,11 +1,10 @@
-// Package metrics serves a daemon's counters and its health over HTTP, on a loopback address. What the counters are is
-// the caller's business: each Family reads them when it is asked.
 package metrics
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -64,11 +63,15 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	}
 }
 
-// Handler returns the pages: /metrics, /healthz, and an index of the two. healthy returns nil, or why not.
-func Handler(families []Family, healthy func() error) (http.Handler, error) {
+// Handler returns the pages: /metrics, /healthz, and an index of the two. Constant facts become the labels of
+// xhttpd_info. healthy returns nil, or why not; any goroutine may call it.
+func Handler(families []Family, facts map[string]string, healthy func() error) (http.Handler, error) {
 	registry := prometheus.NewRegistry()
+	info := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "xhttpd_info", Help: "What runs, and on what; always 1.", ConstLabels: facts,
+	}, func() float64 { return 1 })
 	for _, c := range []prometheus.Collector{
-		collector(families), collectors.NewGoCollector(), version.NewCollector("xhttpd"),
+		collector(families), info, collectors.NewGoCollector(), version.NewCollector("xhttpd"),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	} {
 		if err := registry.Register(c); err != nil {
@@ -76,20 +79,26 @@ func Handler(families []Family, healthy func() error) (http.Handler, error) {
 		}
 	}
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		if err := healthy(); err != nil {
-			w.WriteHeader(http.StatusServiceUnavailable)
-			fmt.Fprintln(w, err) //nolint:errcheck // the client has gone
+			page(w, http.StatusServiceUnavailable, err.Error()+"\n")
 			return
 		}
-		fmt.Fprintln(w, "ok") //nolint:errcheck // the client has gone
+		page(w, http.StatusOK, "ok\n")
 	})
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprint(w, "xhttpd\n\n/metrics  counters, for Prometheus\n/healthz  200 while it serves\n") //nolint:errcheck // the client has gone
+		page(w, http.StatusOK, "xhttpd\n\n/metrics  counters, for Prometheus\n/healthz  200 while it serves\n")
 	})
 	return mux, nil
+}
+
+func page(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, text) // the client may have gone
 }
 
 // Server is a running admin server.
@@ -107,7 +116,7 @@ func Serve(ctx context.Context, addr string, h http.Handler, log *slog.Logger) (
 	}
 	s := &Server{
 		http: &http.Server{
-			Handler: h, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute,
+			Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute,
 			MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 		},
 		done: make(chan struct{}),
@@ -122,9 +131,14 @@ func Serve(ctx context.Context, addr string, h http.Handler, log *slog.Logger) (
 	return s, nil
 }
 
-// Stop ends the server at once.
+// Stop ends the server. Requests under way have a second: what they read may be closed next.
 func (s *Server) Stop() error {
-	err := s.http.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	err := s.http.Shutdown(ctx)
+	if err != nil {
+		err = s.http.Close()
+	}
 	<-s.done
 	if err != nil {
 		return fmt.Errorf("stop the admin server: %w", err)

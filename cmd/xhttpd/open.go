@@ -1,0 +1,220 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/xhttpd/xhttpd/filecache"
+	"github.com/xhttpd/xhttpd/internal/backend"
+	"github.com/xhttpd/xhttpd/internal/config"
+	"github.com/xhttpd/xhttpd/internal/dataplane"
+	"github.com/xhttpd/xhttpd/internal/metrics"
+	"github.com/xhttpd/xhttpd/internal/wire"
+	"github.com/xhttpd/xhttpd/redirect"
+	"github.com/xhttpd/xhttpd/tcpstate"
+	"github.com/xhttpd/xhttpd/xdp"
+)
+
+// open makes all parts. The XDP program is attached when hand-overs are possible, and redirects nothing before serve
+// has registered sockets and the heart has begun to beat.
+func (d *daemon) open(ctx context.Context) (err error) {
+	if d.iface, err = net.InterfaceByName(d.cfg.Interface); err != nil {
+		return fmt.Errorf("find interface %q: %w", d.cfg.Interface, err)
+	}
+	for _, step := range []func(context.Context) error{d.openBuiltin, d.openCache, d.openRedirector, d.openXDP, d.openLoops, d.openAdmin} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *daemon) openBuiltin(ctx context.Context) (err error) {
+	if !d.cfg.Backend.Builtin {
+		return nil
+	}
+	d.builtin, err = backend.Start(ctx, backend.Options{
+		Port: d.cfg.Port, Root: d.cfg.Root, MimeTypes: d.cfg.MimeTypes, SloppyMime: d.cfg.SloppyMime,
+		IdleTimeout: d.cfg.KeepAliveTimeout, HeadTimeout: d.cfg.HeadTimeout, Logger: d.log,
+	})
+	return err
+}
+
+func (d *daemon) openCache(ctx context.Context) (err error) {
+	opts := filecache.Options{
+		Root: d.cfg.Root, Budget: int64(d.cfg.CacheSize), MaxObject: int64(d.cfg.MaxObject),
+		KeepAliveTimeout: d.cfg.KeepAliveTimeout, KeepAliveRequests: d.keepAliveRequests(),
+		Dynamic: d.cfg.Dynamic, MimeTypes: d.cfg.MimeTypes, SloppyMime: d.cfg.SloppyMime, Logger: d.log,
+	}
+	if d.cfg.Backend.Builtin {
+		opts.Server = backend.ServerField
+	} else {
+		opts.Backend = &prover{cfg: d.cfg}
+	}
+	if d.cache, err = filecache.New(opts); err != nil {
+		return err
+	}
+	d.aside.Go(func() {
+		if err := d.cache.Run(ctx); err != nil {
+			d.log.Error("the cache has ended", "err", err)
+		}
+	})
+	return nil
+}
+
+// keepAliveRequests is the setting in the form of filecache and dataplane, where negative means any number.
+func (d *daemon) keepAliveRequests() int {
+	if d.cfg.KeepAliveRequests == 0 {
+		return -1
+	}
+	return d.cfg.KeepAliveRequests
+}
+
+func (d *daemon) openRedirector(context.Context) (err error) {
+	cfg := redirect.Config{Interface: d.cfg.Interface}
+	if !d.cfg.Backend.Builtin { // which listens on the served port, as the zero values say
+		cfg.Backend4, cfg.Backend6 = d.cfg.Backend.V4, d.cfg.Backend.V6
+	}
+	d.redirector, err = redirect.Open(cfg)
+	return err
+}
+
+func (d *daemon) openXDP(context.Context) error {
+	addresses, err := d.addresses()
+	if err != nil {
+		return err
+	}
+	d.program, err = xdp.Open(xdp.Config{
+		Interface: d.cfg.Interface, Port: d.cfg.Port, Addresses: addresses, Generic: d.cfg.Mode == config.ModeGeneric,
+	})
+	if err != nil {
+		return err
+	}
+	if w := d.program.Warning(); w != nil {
+		if d.cfg.Mode == config.ModeNative {
+			return fmt.Errorf("--mode %s: %w", config.ModeNative, w)
+		}
+		d.log.Warn("no native XDP", "interface", d.cfg.Interface, "why", w)
+	}
+	for queue := range d.program.Queues() {
+		s, err := xdp.OpenSocket(xdp.SocketConfig{
+			Interface: d.cfg.Interface, Queue: queue,
+			Copy: d.program.Mode() == xdp.Generic || d.cfg.ZeroCopy == config.ZeroCopyOff,
+		})
+		if err != nil {
+			return err
+		}
+		d.sockets = append(d.sockets, s)
+	}
+	return nil
+}
+
+// addresses are those that are served: as set, or those of the interface that the server behind can serve, too.
+func (d *daemon) addresses() ([]netip.Addr, error) {
+	if len(d.cfg.Addresses) > 0 {
+		return d.cfg.Addresses, nil
+	}
+	all, err := xdp.Addresses(d.cfg.Interface)
+	if err != nil {
+		return nil, err
+	}
+	var served []netip.Addr
+	for _, a := range all {
+		if d.cfg.Backend.Takes(a) {
+			served = append(served, a)
+		}
+	}
+	return served, nil
+}
+
+func (d *daemon) openLoops(context.Context) error {
+	listener, err := d.listener()
+	if err != nil {
+		return err
+	}
+	var mac wire.MAC
+	copy(mac[:], d.iface.HardwareAddr)
+	for _, socket := range d.sockets {
+		injector, err := d.redirector.Injector()
+		if err != nil {
+			return err
+		}
+		loop, err := dataplane.New(dataplane.Config{
+			Device: socket, Handover: injector, Store: d.cache, Listener: listener,
+			Unix: func() int64 { return time.Now().Unix() }, LocalMAC: mac, MTU: d.iface.MTU,
+			MaxConns: d.cfg.MaxConnections, MaxBuffers: d.cfg.MaxBuffers, KeepAliveRequests: d.keepAliveRequests(),
+		})
+		if err != nil {
+			return err
+		}
+		d.loops = append(d.loops, loop)
+	}
+	return nil
+}
+
+// listener is the same for all loops: a flow may change its queue between SYN and request.
+func (d *daemon) listener() (*tcpstate.Listener, error) {
+	sysctls, err := redirect.ReadSysctls(os.DirFS("/proc/sys"))
+	if err != nil {
+		return nil, err
+	}
+	cfg := tcpstate.DefaultConfig()
+	cfg.MSS4, cfg.MSS6 = uint16(d.iface.MTU-40), uint16(d.iface.MTU-60)
+	cfg.Timestamps, cfg.SACK, cfg.WindowScaling = sysctls.Timestamps, sysctls.SACK, sysctls.WindowScaling
+	cfg.KeepAliveTimeout = tcpstate.Time(d.cfg.KeepAliveTimeout)
+	cfg.HeadTimeout = tcpstate.Time(d.cfg.HeadTimeout)
+	return tcpstate.NewListener(cfg, wire.NewKey()), nil
+}
+
+func (d *daemon) openAdmin(ctx context.Context) error {
+	if !d.cfg.Admin.On() {
+		return nil
+	}
+	handler, err := metrics.Handler(d.families(), d.facts(), d.healthy)
+	if err != nil {
+		return err
+	}
+	d.admin, err = metrics.Serve(ctx, d.cfg.Admin.String(), handler, d.log)
+	return err
+}
+
+// close ends all parts that were made; the loops have ended. First nothing new comes, then nothing is handed over.
+func (d *daemon) close() error {
+	var errs []error
+	if d.admin != nil {
+		errs = append(errs, d.admin.Stop())
+	}
+	if d.program != nil {
+		errs = append(errs, d.program.Close())
+	}
+	for _, s := range d.sockets {
+		errs = append(errs, s.Close())
+	}
+	if d.redirector != nil {
+		errs = append(errs, d.redirector.Close())
+	}
+	if d.builtin != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), d.cfg.Grace)
+		defer cancel()
+		errs = append(errs, d.builtin.Stop(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// monotonic returns a clock that reads CLOCK_MONOTONIC without a system call.
+func monotonic() func() tcpstate.Time {
+	var ts unix.Timespec
+	start := time.Now()
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
+		panic(err) // Linux always has it
+	}
+	base := tcpstate.Time(ts.Nano())
+	return func() tcpstate.Time { return base + tcpstate.Time(time.Since(start)) }
+}
