@@ -49,14 +49,15 @@ func (g *giver) add(h *wire.Header, payload []byte) bool {
 // request boundary on. Unless the kernel has it then, the slot stays, in state "handing".
 func (l *Loop) handOver(i uint32, held []byte) {
 	s := l.slots.at(i)
-	h := s.conn.Handover()
-	if err := l.cfg.Handover.Begin(&s.flow, &h); err != nil {
+	h := &l.hand
+	*h = s.conn.Handover()
+	if err := l.cfg.Handover.Begin(&s.flow, h); err != nil {
 		l.refuse(i, DropHandoverRefused)
 		return
 	}
 	// Retries need the octets, and they may stand in a frame that is about to go back.
 	buf := l.work.held(s)
-	l.giveHeld(s, &h, held, buf)
+	l.giveHeld(s, h, held, buf)
 	if l.cfg.Handover.Established(&s.flow) {
 		l.count.Handovers[s.why]++
 		l.release(i)
@@ -108,14 +109,15 @@ func (l *Loop) retryHandover(i uint32) {
 		l.refuse(i, DropHandoverTimeout)
 		return
 	}
-	h := s.conn.Handover()
-	if err := l.cfg.Handover.Begin(&s.flow, &h); err == nil {
+	h := &l.hand
+	*h = s.conn.Handover()
+	if err := l.cfg.Handover.Begin(&s.flow, h); err == nil {
 		var held []byte
 		buf := l.work.held(s)
 		if buf != nil {
 			held = buf.Contiguous()
 		}
-		l.giveHeld(s, &h, held, buf)
+		l.giveHeld(s, h, held, buf)
 		if l.cfg.Handover.Established(&s.flow) {
 			l.count.Handovers[s.why]++
 			l.release(i)
@@ -203,9 +205,10 @@ func (l *Loop) flushGiver() {
 // handOverUnheld gives the connection l.fresh, for which there is no slot, to the kernel with the segment
 // that began it. Nothing was acknowledged: if it gets lost the client sends it again.
 func (l *Loop) handOverUnheld(why Reason) {
-	h := l.fresh.Handover()
+	h := &l.hand
+	*h = l.fresh.Handover()
 	h.TSRecent = l.pkt.Segment.Options.TSVal
-	if err := l.cfg.Handover.Begin(&l.pkt.Flow, &h); err != nil {
+	if err := l.cfg.Handover.Begin(&l.pkt.Flow, h); err != nil {
 		l.count.Drops[DropHandoverRefused]++
 		return
 	}

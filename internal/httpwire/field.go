@@ -8,7 +8,7 @@ type knownField struct {
 	keep   kept // where its value goes
 }
 
-// kept names a slice of Request. Not a function that returns it: an indirect call would move every Request to the heap.
+// kept names a slice of Request.
 type kept uint8
 
 const (
@@ -19,16 +19,23 @@ const (
 	keepAcceptEncoding
 )
 
-func (r *Request) kept(k kept) *[]byte {
+// keep notes the value of a field, and reports whether it is the first of its name.
+func (r *Request) keep(k kept, value []byte) (first bool) {
 	switch k {
 	case keepHost:
-		return &r.Host
+		first = r.Host == nil
+		r.Host = value
 	case keepIfNoneMatch:
-		return &r.IfNoneMatch
+		first = r.IfNoneMatch == nil
+		r.IfNoneMatch = value
 	case keepIfModifiedSince:
-		return &r.IfModifiedSince
+		first = r.IfModifiedSince == nil
+		r.IfModifiedSince = value
+	case keepAcceptEncoding:
+		first = r.AcceptEncoding == nil
+		r.AcceptEncoding = value
 	}
-	return &r.AcceptEncoding
+	return first
 }
 
 var knownFields = [...]knownField{
@@ -80,7 +87,7 @@ func equalFold(b []byte, lower string) bool {
 	return true
 }
 
-func (p *parser) take(name, value []byte) (Verdict, Reason) {
+func (r *Request) take(name, value []byte) (Verdict, Reason) {
 	f := lookup(name)
 	switch {
 	case f == nil:
@@ -88,22 +95,20 @@ func (p *parser) take(name, value []byte) (Verdict, Reason) {
 	case f.refuse:
 		return NotOurs, f.why
 	case f.keep == keepNone:
-		return p.connection(value)
+		return r.connection(value)
 	}
-	at := p.r.kept(f.keep)
-	if *at != nil {
+	if !r.keep(f.keep, value) {
 		// RFC 9112, 3.2, for Host; others may be lists, but then two readers may join them in two ways.
 		return NotOurs, f.why
 	}
 	if f.why == Host && !validHost(value) {
 		return NotOurs, Host
 	}
-	*at = value
 	return Complete, 0
 }
 
 // connection reads the options of one Connection field (RFC 9110, 7.6.1).
-func (p *parser) connection(value []byte) (Verdict, Reason) {
+func (r *Request) connection(value []byte) (Verdict, Reason) {
 	for len(value) > 0 {
 		k := 0
 		for k < len(value) && value[k] != ',' {
@@ -119,15 +124,15 @@ func (p *parser) connection(value []byte) (Verdict, Reason) {
 		}
 		switch {
 		case equalFold(option, "close"):
-			p.r.SentClose = true
+			r.SentClose = true
 		case equalFold(option, "keep-alive"):
-			p.r.SentKeepAlive = true
+			r.SentKeepAlive = true
 		default: // the empty one of a lone comma too
 			return NotOurs, Connection
 		}
 	}
 	// Both at once is a contradiction.
-	if p.r.SentClose && p.r.SentKeepAlive {
+	if r.SentClose && r.SentKeepAlive {
 		return NotOurs, Connection
 	}
 	return Complete, 0

@@ -46,23 +46,23 @@ func (v Verdict) String() string { return [...]string{"partial", "complete", "no
 // meaning if it is NotOurs. r is undefined after any other verdict than Complete.
 func Parse(b []byte, r *Request) (n int, v Verdict, why Reason) {
 	*r = Request{}
-	p := parser{b: b[:min(len(b), MaxHead)], r: r}
-	v, why = p.head()
+	p := parser{b: b[:min(len(b), MaxHead)]}
+	v, why = p.head(r)
 	if v == Partial && len(b) >= MaxHead {
 		return 0, NotOurs, HeadTooLarge
 	}
 	return p.at, v, why
 }
 
-// parser is one pass over b.
+// parser is one pass over b. The Request is not a part of it: what the octets flow into must not hold what
+// they flow into, or every caller's Request moves to the heap.
 type parser struct {
 	b  []byte
 	at int
-	r  *Request
 }
 
-func (p *parser) head() (Verdict, Reason) {
-	if v, why := p.requestLine(); v != Complete {
+func (p *parser) head(r *Request) (Verdict, Reason) {
+	if v, why := p.requestLine(r); v != Complete {
 		return v, why
 	}
 	for fields := 0; ; fields++ {
@@ -72,40 +72,40 @@ func (p *parser) head() (Verdict, Reason) {
 			return Partial, 0
 		case rest[0] == '\r' && rest[1] == '\n':
 			p.at += 2
-			return p.whole()
+			return p.whole(r)
 		case fields == maxFields:
 			return NotOurs, HeadTooLarge
 		}
-		if v, why := p.field(); v != Complete {
+		if v, why := p.field(r); v != Complete {
 			return v, why
 		}
 	}
 }
 
 // whole checks what only the whole head can tell.
-func (p *parser) whole() (Verdict, Reason) {
+func (p *parser) whole(r *Request) (Verdict, Reason) {
 	// RFC 9112, 3.2: a server MUST respond with 400 to an HTTP/1.1 request that lacks a Host field. HTTP/1.0 may.
-	if p.r.Host == nil && !p.r.HTTP10 {
+	if r.Host == nil && !r.HTTP10 {
 		return NotOurs, Host
 	}
 	return Complete, 0
 }
 
 // requestLine reads "GET /target HTTP/1.1\r\n" (RFC 9112, 3).
-func (p *parser) requestLine() (Verdict, Reason) {
+func (p *parser) requestLine(r *Request) (Verdict, Reason) {
 	var v Verdict
 	switch {
 	case p.literal("GET ", &v):
 	case v == Partial:
 		return Partial, 0
 	case p.literal("HEAD ", &v):
-		p.r.Head = true
+		r.Head = true
 	case v == Partial:
 		return Partial, 0
 	default:
 		return NotOurs, Method
 	}
-	if v, why := p.target(); v != Complete {
+	if v, why := p.target(r); v != Complete {
 		return v, why
 	}
 	switch {
@@ -113,7 +113,7 @@ func (p *parser) requestLine() (Verdict, Reason) {
 	case v == Partial:
 		return Partial, 0
 	case p.literal("HTTP/1.0\r\n", &v):
-		p.r.HTTP10 = true
+		r.HTTP10 = true
 	case v == Partial:
 		return Partial, 0
 	default:
@@ -139,7 +139,7 @@ func (p *parser) literal(s string, v *Verdict) bool {
 
 // target reads an absolute path and the space behind it. Only octets that mean themselves, to every server, are
 // ours: RFC 3986's pchar without percent-encoding, and '/'.
-func (p *parser) target() (Verdict, Reason) {
+func (p *parser) target(r *Request) (Verdict, Reason) {
 	start := p.at
 	prev := byte(0)
 	for ; p.at < len(p.b); p.at++ {
@@ -148,7 +148,7 @@ func (p *parser) target() (Verdict, Reason) {
 		case p.at == start && c != '/':
 			return NotOurs, AbsoluteForm
 		case c == ' ':
-			p.r.Target = p.b[start:p.at]
+			r.Target = p.b[start:p.at]
 			p.at++
 			return Complete, 0
 		case c == '?':
@@ -168,7 +168,7 @@ func (p *parser) target() (Verdict, Reason) {
 }
 
 // field reads "name: value\r\n" (RFC 9112, 5).
-func (p *parser) field() (Verdict, Reason) {
+func (p *parser) field(r *Request) (Verdict, Reason) {
 	start := p.at
 	for p.at < len(p.b) && class.is(p.b[p.at], token) {
 		p.at++
@@ -203,7 +203,7 @@ func (p *parser) field() (Verdict, Reason) {
 	for end > start && isBlank(p.b[end-1]) {
 		end--
 	}
-	return p.take(name, p.b[start:end])
+	return r.take(name, p.b[start:end])
 }
 
 func isBlank(c byte) bool { return c == ' ' || c == '\t' }
