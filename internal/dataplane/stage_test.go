@@ -1,10 +1,12 @@
 package dataplane
 
 import (
+	"encoding/binary"
 	"errors"
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -106,6 +108,8 @@ const (
 	mtu   = 1500
 )
 
+var large = strings.Repeat("abcdefghij", 10000)
+
 var (
 	localMAC  = net.HardwareAddr{2, 0, 0, 0, 0, 1}
 	remoteMAC = net.HardwareAddr{2, 0, 0, 0, 0, 2}
@@ -124,7 +128,7 @@ func newStage(t *testing.T, change func(*Config)) *stage {
 		t.Fatal(err)
 	}
 	old := time.Now().Add(-time.Hour)
-	for name, body := range map[string]string{"small.txt": small, "large.txt": string(make([]byte, 100000))} {
+	for name, body := range map[string]string{"small.txt": small, "large.txt": large} {
 		path := filepath.Join(root, name)
 		if err := os.WriteFile(path, []byte(body), 0o644); err != nil { //nolint:gosec // must be world-readable
 			t.Fatal(err)
@@ -160,11 +164,12 @@ func newStage(t *testing.T, change func(*Config)) *stage {
 	return s
 }
 
-// client is one connection of the test's making: MSS 1460, no other options.
+// client is one connection of the test's making: MSS 1460, and timestamps if tsval is set.
 type client struct {
 	*stage
-	port     layers.TCPPort
-	seq, ack uint32
+	port         layers.TCPPort
+	seq, ack     uint32
+	tsval, tsecr uint32
 }
 
 func (s *stage) client() *client {
@@ -178,6 +183,10 @@ func (c *client) give(tcp layers.TCP, payload string) {
 	eth := layers.Ethernet{SrcMAC: remoteMAC, DstMAC: localMAC, EthernetType: layers.EthernetTypeIPv4}
 	ip := layers.IPv4{Version: 4, TTL: 64, Protocol: layers.IPProtocolTCP, SrcIP: remote, DstIP: local}
 	tcp.SrcPort, tcp.DstPort, tcp.Window = c.port, 80, 65535
+	if c.tsval != 0 {
+		data := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, c.tsval), c.tsecr)
+		tcp.Options = append(tcp.Options, layers.TCPOption{OptionType: layers.TCPOptionKindTimestamps, OptionLength: 10, OptionData: data})
+	}
 	if err := tcp.SetNetworkLayerForChecksum(&ip); err != nil {
 		c.t.Fatal(err)
 	}
@@ -212,6 +221,7 @@ func (c *client) connect() {
 	}
 	c.seq++
 	c.ack = got[0].Seq + 1
+	c.echo(got[0])
 	c.acknowledge()
 	c.run(0)
 }
@@ -246,9 +256,18 @@ func (c *client) receive() (octets string, last *layers.TCP) {
 		if seg.FIN && seg.Seq+uint32(len(seg.Payload)) == c.ack {
 			c.ack++
 		}
+		c.echo(seg)
 		last = seg
 	}
 	return octets, last
+}
+
+func (c *client) echo(seg *layers.TCP) {
+	for _, o := range seg.Options {
+		if o.OptionType == layers.TCPOptionKindTimestamps {
+			c.tsecr = binary.BigEndian.Uint32(o.OptionData)
+		}
+	}
 }
 
 func (s *stage) counters() (c Counters) {
