@@ -111,7 +111,7 @@ func TestRetransmission(t *testing.T) {
 	c.say(getSmall)
 	s.run(0)
 	first := s.take()
-	s.run(10 * time.Second)
+	s.run(2 * time.Second) // the first RTO is 1 s (RFC 6298, 2.1)
 	again := s.take()
 	if len(first) != 1 || len(again) != 1 {
 		t.Fatalf("sent %d segments, then %d; want 1 and 1", len(first), len(again))
