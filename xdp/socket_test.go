@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/xhttpd/xhttpd/internal/nstest"
@@ -109,11 +110,23 @@ func TestTXRingThatNobodyEmpties(t *testing.T) {
 		t.Fatalf("TX ring has %d frames of 64: %v", s.tx.length(), err)
 	}
 
-	l.server.Exec("ip", "link", "set", "dev", l.server.Interface, "up")
-	for deadline := time.Now().Add(2 * time.Second); s.tx.length() > 0; s.Wait(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%d frames are still in the TX ring", s.tx.length())
-		}
+	up := make(chan error)
+	go func() { // not by a command, whose end would interrupt the poll
+		time.Sleep(100 * time.Millisecond)
+		var err error
+		l.server.Do(func() { err = netlink.LinkSetUp(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Index: l.server.Index}}) })
+		up <- err
+	}()
+	begin = time.Now()
+	s.Wait(10 * time.Second) // tries again by itself, and ends because frames are free
+	if took := time.Since(begin); took > 5*time.Second {
+		t.Errorf("waited %v for frames that could be sent after 0.1 s", took)
+	}
+	if err := <-up; err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(2 * time.Second); s.tx.length() > 0 && time.Now().Before(deadline); {
+		s.Wait(0)
 	}
 	mustBeAccounted(t, s)
 	if n := s.Alloc(tx); n != 64 {
@@ -122,6 +135,26 @@ func TestTXRingThatNobodyEmpties(t *testing.T) {
 	if err := s.Err(); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestWaitOffersAgain: what the kernel did not take when it was sent goes out by the next Wait, however short.
+func TestWaitOffersAgain(t *testing.T) {
+	l := newLab(t, nstest.Options{}, false)
+	s := l.open(SocketConfig{})
+	tx := make([][]byte, 1)
+	s.Alloc(tx)
+	tx[0] = tx[0][:copy(tx[0], l.segment(true))]
+	l.server.Exec("ip", "link", "set", "dev", l.server.Interface, "down")
+	s.Send(tx)
+	l.server.Exec("ip", "link", "set", "dev", l.server.Interface, "up")
+	if n := s.tx.length(); n != 1 {
+		t.Fatalf("TX ring has %d frames, want the one that could not be sent", n)
+	}
+	s.Wait(0)
+	if n := s.tx.length(); n != 0 {
+		t.Errorf("%d frames are still in the TX ring", n)
+	}
+	mustBeAccounted(t, s)
 }
 
 // TestSendOfMoreThanTheBudget: one call to the kernel does not take so many.
