@@ -1,0 +1,8 @@
+// Package bench compares the packet path with what others offer. It has no code that the server uses.
+//
+// BenchmarkEcho sets our own AF_XDP rings beside github.com/asavie/xdp, the package that one would reach for first:
+//
+//	sudo go test ./bench -run '^$' -bench Echo -count 5
+//
+// Compare figures of one run only. Why the server has rings of its own, whatever the figures, is in ARCHITECTURE.md.
+package bench
