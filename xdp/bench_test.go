@@ -26,6 +26,31 @@ func BenchmarkEcho(b *testing.B) {
 	}
 }
 
+// BenchmarkSteer runs the program alone, by test runs. The difference of the two is the kernel's socket table.
+func BenchmarkSteer(b *testing.B) {
+	l := newLab(b, nstest.Options{}, false)
+	l.open(SocketConfig{})
+	if err := l.program.Beat(monotonic(b, -time.Hour)); err != nil {
+		b.Fatal(err)
+	}
+	for name, frame := range map[string][]byte{
+		"redirected": l.segment(true),
+		"odd-flags":  l.segment(true, func(s *segment) { s.tcp.ACK = false }),
+		"other-port": l.segment(true, func(s *segment) { s.tcp.DstPort = 443 }),
+	} {
+		b.Run(name, func(b *testing.B) {
+			l.server.Do(func() {
+				_, took, err := l.program.objects.Steer.Benchmark(frame, b.N, func() {})
+				if err != nil {
+					b.Fatal(err)
+				}
+				b.ReportMetric(float64(took.Nanoseconds()), "ns/packet")
+				b.ReportMetric(0, "ns/op")
+			})
+		})
+	}
+}
+
 func benchmarkEcho(b *testing.B, size int, spin time.Duration) {
 	l := newLab(b, nstest.Options{WireLike: true}, false)
 	if err := l.program.Beat(monotonic(b, -time.Hour)); err != nil {

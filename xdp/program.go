@@ -100,7 +100,9 @@ func (p *Program) attach(iface *net.Interface, generic bool) (err error) {
 		if err == nil || errors.Is(err, unix.EBUSY) || errors.Is(err, unix.EEXIST) || errors.Is(err, unix.EPERM) {
 			return explainAttach(iface, err)
 		}
-		p.warning = fmt.Errorf("native XDP cannot be had, using generic mode, which gains little: %w", explainAttach(iface, err))
+		p.warning = fmt.Errorf("native XDP cannot be had, using generic mode, which gains little, and loses packets that "+
+			"offloads have merged ('ethtool -K %s gro off lro off'; on veth also tso and gso of the peer): %w",
+			iface.Name, explainAttach(iface, err))
 	}
 	p.mode = Generic
 	p.link, err = p.attachMode(iface, link.XDPGenericMode)
