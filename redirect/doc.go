@@ -18,7 +18,7 @@
 //   - Advertise at most 64,000 octets of window: the kernel must not shrink it (RFC 9293, 3.8.6).
 //   - What the SYN/ACK offered must be what the kernel would have: see Sysctls.
 //
-// An XDP program on the interface in generic mode sees injected frames again, and must pass them: bpf/injected.h.
+// An XDP program on the interface in generic mode sees injected frames again, and must pass them: xdp/bpf/injected.h.
 //
 // It refuses: a peer with an MSS below 536, or 1220 for IPv6 (ErrMSS); listeners of other network namespaces, or that
 // speak Multipath TCP (the kernel's refusal: AssignRefused); VLAN tags, IP options, fragments, extension headers, which

@@ -192,7 +192,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 	}
 }
 
-// TestXDPSeesInjectedFrames shows what redirect/bpf/injected.h is for: in generic mode XDP runs where netif_rx leads
+// TestXDPSeesInjectedFrames shows what xdp/bpf/injected.h is for: in generic mode XDP runs where netif_rx leads
 // to. There the program must know them, or they go round for ever.
 func TestXDPSeesInjectedFrames(t *testing.T) {
 	for name, c := range map[string]struct {

@@ -23,7 +23,7 @@ const (
 
 const (
 	testMark       = 0x1234
-	injectedSource = "\x02xhttp" // redirect/bpf/injected.h
+	injectedSource = "\x02xhttp" // xdp/bpf/injected.h
 )
 
 // programs loads the programs without attaching them.

@@ -35,6 +35,7 @@ var reasonNames = [NumReasons]string{
 	steerReasonREASON_STALE_SYN:     "stale-syn",
 	steerReasonREASON_STALE:         "stale",
 	steerReasonREASON_DRAINING:      "draining",
+	steerReasonREASON_INJECTED:      "injected",
 	steerReasonREASON_KERNEL:        "kernel",
 	steerReasonREASON_NO_SOCKET:     "no-socket",
 }

@@ -45,9 +45,10 @@ const (
 	steerReasonREASON_STALE_SYN     steerReason = 14
 	steerReasonREASON_STALE         steerReason = 15
 	steerReasonREASON_DRAINING      steerReason = 16
-	steerReasonREASON_KERNEL        steerReason = 17
-	steerReasonREASON_NO_SOCKET     steerReason = 18
-	steerReasonREASONS              steerReason = 19
+	steerReasonREASON_INJECTED      steerReason = 17
+	steerReasonREASON_KERNEL        steerReason = 18
+	steerReasonREASON_NO_SOCKET     steerReason = 19
+	steerReasonREASONS              steerReason = 20
 )
 
 // Names of all BPF objects in the ELF.

@@ -181,7 +181,7 @@ func testSteerByPacket(t *testing.T) {
 	fragment, notTCP := Reason(steerReasonREASON_FRAGMENT), Reason(steerReasonREASON_NOT_TCP)
 	badAddress, tcpHeader := Reason(steerReasonREASON_BAD_ADDRESS), Reason(steerReasonREASON_TCP_HEADER)
 	otherPort, otherAddress := Reason(steerReasonREASON_OTHER_PORT), Reason(steerReasonREASON_OTHER_ADDRESS)
-	oddFlags := Reason(steerReasonREASON_ODD_FLAGS)
+	oddFlags, injected := Reason(steerReasonREASON_ODD_FLAGS), Reason(steerReasonREASON_INJECTED)
 
 	for _, c := range []struct {
 		name  string
@@ -255,6 +255,8 @@ func testSteerByPacket(t *testing.T) {
 		{"v4, other address", l.segment(true, destination("192.0.2.3")), otherAddress},
 		{"v6, other address", l.segment(false, destination("2001:db8::3")), otherAddress},
 
+		{"v4, injected", patch(v4, 6, 2, 'x', 'h', 't', 't', 'p'), injected},
+		{"v6, injected", patch(v6, 6, 2, 'x', 'h', 't', 't', 'p'), injected},
 		{"SYN", l.segment(true, flags("S")), Redirected},
 		{"SYN with ECN", l.segment(false, flags("SEC")), Redirected},
 		{"RST of a client whose socket is gone", l.segment(true, flags("R")), Redirected},

@@ -5,7 +5,7 @@
  *   assign  tcx ingress: the one segment that a record waits for becomes a socket of the listener
  *   verify  test run:    says whether the socket exists, or has existed
  *
- * No octet of a packet is changed, but for the source address of an injected frame (injected.h). Where assign is
+ * No octet of a packet is changed, but for the source address of an injected frame (xdp/bpf/injected.h). Where assign is
  * unsure, it passes. */
 #include <linux/bpf.h>
 #include <linux/pkt_cls.h>
@@ -15,7 +15,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "../../xdp/bpf/packet.h"
-#include "injected.h"
+#include "../../xdp/bpf/injected.h"
 #include "socket.h"
 #include "types.h"
 

@@ -6,6 +6,7 @@
  * The order of the questions is that of their price: the packet itself, the settings, the heartbeat, and last the kernel's
  * socket table, which costs as much as all the others together.
  */
+#include "injected.h"
 #include "packet.h"
 
 #define SECOND_NANOS 1000000000LL
@@ -35,6 +36,7 @@ enum reason {
 	REASON_STALE_SYN, /* no heartbeat for a second: no new connections */
 	REASON_STALE,     /* no heartbeat for five seconds: nothing */
 	REASON_DRAINING,  /* a SYN while the daemon is ending */
+	REASON_INJECTED,  /* user space has given it to the kernel; seen in generic mode only */
 	REASON_KERNEL,    /* the kernel has a socket for the connection */
 	REASON_NO_SOCKET, /* no AF_XDP socket for the receive queue */
 	REASONS,          /* how many there are */
@@ -143,6 +145,8 @@ static __always_inline enum reason decide(struct xdp_md *ctx)
 		return REASON_OTHER_PORT;
 	if (!bpf_map_lookup_elem(&addresses, &p.flow.local))
 		return REASON_OTHER_ADDRESS;
+	if (is_injected(data)) /* packet_parse() has checked its bounds */
+		return REASON_INJECTED;
 	if (flags_are_odd(p.flags))
 		return REASON_ODD_FLAGS;
 	is_syn = p.flags & TCP_SYN;

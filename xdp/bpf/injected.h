@@ -4,8 +4,8 @@
  * Generic XDP runs on what bpf_redirect(BPF_F_INGRESS) brings back, too (native XDP does not), and cannot see
  * the mark. Without this it would give the frame to user space, which would inject it, and so on for ever.
  * The address need not be secret: who forges it is passed to the kernel, as without xhttpd. */
-#ifndef REDIRECT_INJECTED_H
-#define REDIRECT_INJECTED_H
+#ifndef XHTTPD_INJECTED_H
+#define XHTTPD_INJECTED_H
 
 #include <linux/if_ether.h>
 
