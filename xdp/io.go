@@ -60,7 +60,7 @@ func (s *Socket) recycle() {
 	s.frames.lent = s.frames.lent[:0]
 	s.fill.publish(s.fill.producer)
 	if s.fill.needWakeup() { // a driver with zero copy that has run out of frames
-		s.wakeReceiver()
+		_ = s.wakeReceiver()
 	}
 }
 

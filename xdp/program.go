@@ -69,12 +69,10 @@ func Open(cfg Config) (*Program, error) {
 		return nil, fmt.Errorf("load steer for %q: %w", cfg.Interface, explainLoad(err))
 	}
 	if err := p.SetAddresses(cfg.Addresses); err != nil {
-		p.objects.Close()
-		return nil, err
+		return nil, errors.Join(err, p.objects.Close())
 	}
 	if err := p.attach(iface, cfg.Generic); err != nil {
-		p.objects.Close()
-		return nil, err
+		return nil, errors.Join(err, p.objects.Close())
 	}
 	return p, nil
 }

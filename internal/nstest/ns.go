@@ -40,7 +40,7 @@ func New(t testing.TB, name string) *NS {
 	if err != nil {
 		t.Fatalf("get network namespace: %v", err)
 	}
-	defer home.Close()
+	defer func() { _ = home.Close() }()
 	handle, err := netns.New() // moves this thread there
 	if err != nil {
 		t.Fatalf("new network namespace: %v", err)
@@ -49,7 +49,7 @@ func New(t testing.TB, name string) *NS {
 		panic("cannot return to the network namespace that the test came from: " + err.Error())
 	}
 	n := &NS{Name: name, t: t, handle: handle}
-	t.Cleanup(func() { n.handle.Close() })
+	t.Cleanup(func() { _ = n.handle.Close() })
 	n.Do(func() {
 		n.Sysctl("net/ipv6/conf/default/accept_dad", "0") // addresses are usable at once
 		n.Sysctl("net/ipv6/conf/all/accept_dad", "0")
@@ -72,7 +72,7 @@ func (n *NS) Do(f func()) {
 		if err := netns.Set(home); err != nil {
 			panic("cannot return to the network namespace that the test came from: " + err.Error())
 		}
-		home.Close()
+		_ = home.Close()
 		runtime.UnlockOSThread()
 	}()
 	if err := netns.Set(n.handle); err != nil {

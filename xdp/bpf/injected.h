@@ -9,17 +9,18 @@
 
 #include <linux/if_ether.h>
 
+#include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
 /* Locally administered, then "xhttp". */
 #define INJECTED_SOURCE { 0x02, 'x', 'h', 't', 't', 'p' }
 
-/* The caller has checked the bounds of *eth. */
+/* The caller has checked the bounds of *eth. By words: clang 14 calls a memcmp that BPF does not have. */
 static __always_inline int is_injected(const struct ethhdr *eth)
 {
-	static const __u8 source[ETH_ALEN] = INJECTED_SOURCE;
+	const __u16 *source = (const void *)eth->h_source;
 
-	return __builtin_memcmp(eth->h_source, source, ETH_ALEN) == 0;
+	return source[0] == bpf_htons(0x0278) && source[1] == bpf_htons(0x6874) && source[2] == bpf_htons(0x7470);
 }
 
 #endif
