@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 )
 
@@ -28,9 +29,36 @@ type Options struct {
 type Server struct {
 	http  *http.Server
 	files *files
-	errs  chan error
+	fresh fresh
+	ended chan struct{} // closed when it has; then err is why
+	err   error
 	// Addr is where it listens.
 	Addr net.Addr
+}
+
+// fresh are the connections that have not asked for anything yet. Those that are handed over when the daemon stops
+// are such; Shutdown would wait 5 s for their first request.
+type fresh struct {
+	mu    sync.Mutex
+	conns map[net.Conn]struct{}
+}
+
+func (f *fresh) note(c net.Conn, state http.ConnState) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if state == http.StateNew {
+		f.conns[c] = struct{}{}
+	} else {
+		delete(f.conns, c)
+	}
+}
+
+func (f *fresh) close() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for c := range f.conns {
+		_ = c.Close() // whose it was, it is over
+	}
 }
 
 // Start listens and serves, until Stop.
@@ -56,21 +84,27 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 			ErrorLog: slog.NewLogLogger(opts.Logger.Handler(), slog.LevelDebug), // clients cause these
 		},
 		files: handler,
-		errs:  make(chan error, 1),
+		ended: make(chan struct{}),
+		fresh: fresh{conns: make(map[net.Conn]struct{})},
 		Addr:  listener.Addr(),
 	}
-	go func() { s.errs <- s.http.Serve(listener) }()
+	s.http.ConnState = s.fresh.note
+	go func() {
+		defer close(s.ended)
+		s.err = s.http.Serve(listener)
+	}()
 	return s, nil
 }
 
-// Stop lets responses under way end until ctx does, and ends the server.
+// Stop lets responses under way end until ctx does, closes what is idle, and ends the server. It may be called again.
 func (s *Server) Stop(ctx context.Context) error {
+	s.fresh.close()
 	err := s.http.Shutdown(ctx)
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = s.http.Close() // those that are left had their time
 	}
-	if served := <-s.errs; !errors.Is(served, http.ErrServerClosed) {
-		err = errors.Join(err, served)
+	if <-s.ended; !errors.Is(s.err, http.ErrServerClosed) {
+		err = errors.Join(err, s.err)
 	}
 	if err = errors.Join(err, s.files.Close()); err != nil {
 		return fmt.Errorf("stop the builtin server: %w", err)
