@@ -1,6 +1,7 @@
 package preflight
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"github.com/xhttpd/xhttpd/xdp"
@@ -176,7 +178,37 @@ func (rs *ruleset) readSets(conn *nftables.Conn) error {
 		if err != nil {
 			return fmt.Errorf("read the firewall's set %s: %w", key.name, err)
 		}
+		if s.IsMap {
+			for i := range elements {
+				elements[i].VerdictData = decodeVerdict(elements[i].Val)
+			}
+		}
 		rs.sets[key] = &set{interval: s.Interval, elements: elements}
 	}
 	return nil
+}
+
+// decodeVerdict reads the value of a map's element as a verdict, nil if it is none: nested attributes, which the
+// library leaves as they came.
+func decodeVerdict(value []byte) *expr.Verdict {
+	attrs, err := nl.ParseRouteAttr(value)
+	if err != nil {
+		return nil
+	}
+	var v *expr.Verdict
+	for _, a := range attrs {
+		switch a.Attr.Type & nl.NLA_TYPE_MASK {
+		case unix.NFTA_VERDICT_CODE:
+			if len(a.Value) != 4 {
+				return nil
+			}
+			v = &expr.Verdict{Kind: expr.VerdictKind(int32(binary.BigEndian.Uint32(a.Value)))}
+		case unix.NFTA_VERDICT_CHAIN:
+			if v == nil {
+				return nil
+			}
+			v.Chain = strings.TrimRight(string(a.Value), "\x00")
+		}
+	}
+	return v
 }

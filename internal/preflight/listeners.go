@@ -108,13 +108,21 @@ func checkListener(m *machine) []Result {
 		}
 		return ok("port %d is free for the builtin server", port)
 	}
+	return m.judgeListeners(listeners, port)
+}
+
+func (m *machine) judgeListeners(listeners []netip.Addr, port uint16) []Result {
 	var lacking []string
 	for _, a := range m.wanted() {
 		if !Listening(listeners, a) {
 			lacking = append(lacking, a.String())
 		}
 	}
+	multipath, err := m.multipath(port)
 	switch {
+	case err == nil && len(multipath) > 0:
+		return result(Fail, fmt.Sprintf("who listens on port %d speaks Multipath TCP", port), "The kernel hands no connections to such a listener.",
+			"Turn it off there (Go: GODEBUG=multipathtcp=0 or net.ListenConfig.SetMultipathTCP(false)), or for all: sysctl -w net.mptcp.enabled=0, and restart the server.")
 	case len(listeners) == 0:
 		return result(Warn, fmt.Sprintf("nobody listens on port %d", port),
 			"Nothing can be proven, so nothing is answered; every connection is reset, as it would be without xhttpd.",

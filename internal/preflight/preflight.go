@@ -3,6 +3,7 @@ package preflight
 import (
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"runtime"
 
@@ -75,11 +76,13 @@ type machine struct {
 	cfg  *config.Common
 	root string // of the static files; "" is not looked at
 
-	procSys  fs.FS // /proc/sys
-	procNet  fs.FS // /proc/thread-self/net
-	link     netlink.Link
-	linkErr  error
-	features func(ifindex int) (features, error)
+	procSys fs.FS // /proc/sys
+	procNet fs.FS // /proc/thread-self/net
+	link    netlink.Link
+	linkErr error
+
+	features  func(ifindex int) (features, error)
+	multipath func(port uint16) ([]netip.Addr, error) // listeners that speak Multipath TCP
 }
 
 // Run runs all checks, on cfg and, unless it is empty, the directory root. Checks that cfg ignores warn where they
@@ -90,7 +93,7 @@ func Run(cfg *config.Common, root string) []Result {
 	m := &machine{
 		cfg: cfg, root: root,
 		procSys: os.DirFS("/proc/sys"), procNet: os.DirFS("/proc/thread-self/net"),
-		features: deviceFeatures,
+		features: deviceFeatures, multipath: multipathListeners,
 	}
 	m.link, m.linkErr = netlink.LinkByName(cfg.Interface)
 	return m.run(checks)

@@ -114,12 +114,9 @@ func (regs registers) evaluate(e expr.Any, p *packet) answer {
 		return inRange(regs[e.Register], e)
 	case *expr.Match:
 		return xtMatch(e, p)
-	case *expr.Counter, *expr.Log, *expr.Objref, *expr.FlowOffload:
-	default:
-		// Limits, routing, sets that change: it depends. What it would have loaded stays unknown.
-		if _, ok := e.(*expr.Fib); ok {
-			return yes
-		}
+	case *expr.Counter, *expr.Log, *expr.Objref, *expr.FlowOffload: // pass everything
+	case *expr.Fib, *expr.Rt, *expr.Hash, *expr.Numgen: // load what is not known
+	default: // limits, sets that change
 		return maybe
 	}
 	return yes
