@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"fmt"
 	"io"
@@ -9,218 +8,15 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
 	"github.com/vishvananda/netlink"
 
 	"github.com/xhttpd/xhttpd/internal/nstest"
 )
-
-// patience is how long tests wait for what must come.
-const patience = 15 * time.Second
-
-const adminAddr = "127.0.0.1:9180"
-
-func stringReader(s string) io.Reader { return strings.NewReader(s) }
-
-// process is a daemon in the server's namespace, and a client's namespace at the other end of its interface.
-type process struct {
-	t              *testing.T
-	server, client *nstest.NS
-	cmd            *exec.Cmd
-	root           string
-	log            *logBuffer
-	ended          chan struct{} // closed when it has; then err is what Wait returned
-	err            error
-}
-
-// logBuffer is what the daemon has written so far.
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
-// start runs the daemon with a root that has /a.html in it, and waits until it serves.
-func start(t *testing.T, args ...string) *process {
-	t.Helper()
-	p := &process{t: t, root: t.TempDir(), log: new(logBuffer), ended: make(chan struct{})}
-	p.client, p.server = nstest.Pair(t, nstest.Options{Queues: 2})
-	p.write("a.html", strings.Repeat("a", 5000))
-	p.run(args...)
-	return p
-}
-
-func (p *process) run(args ...string) {
-	p.t.Helper()
-	path, env := xhttpd(p.t)
-	p.cmd = p.server.Command(path, append([]string{"run", "-i", p.server.Interface, "--root", p.root, "--log-level", "debug"}, args...)...)
-	p.cmd.Env = env
-	p.cmd.Stderr = p.log
-	p.server.Do(func() {
-		if err := p.cmd.Start(); err != nil {
-			p.t.Fatal(err)
-		}
-	})
-	go func() {
-		p.err = p.cmd.Wait()
-		close(p.ended)
-	}()
-	p.t.Cleanup(func() {
-		_ = p.cmd.Process.Kill()
-		<-p.ended
-		if p.t.Failed() {
-			p.t.Logf("the daemon's log:\n%s", p.log)
-		}
-	})
-	p.until("healthy", func() bool {
-		select {
-		case <-p.ended:
-			p.t.Fatalf("the daemon has ended: %v", p.err)
-		default:
-		}
-		status, _ := p.admin("/healthz")
-		return status == http.StatusOK
-	})
-}
-
-// write makes a file that is old enough to be believed.
-func (p *process) write(name, content string) {
-	p.t.Helper()
-	path := filepath.Join(p.root, name)
-	old := time.Now().Add(-time.Hour)
-	for _, err := range []error{os.Chmod(p.root, 0o755), os.WriteFile(path, []byte(content), 0o644), os.Chtimes(path, old, old)} {
-		if err != nil {
-			p.t.Fatal(err)
-		}
-	}
-}
-
-func (p *process) until(what string, f func() bool) {
-	p.t.Helper()
-	for end := time.Now().Add(patience); !f(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(end) {
-			p.t.Fatalf("waited %v in vain: %s", patience, what)
-		}
-	}
-}
-
-// admin asks the admin server; status 0 means that it is not there.
-func (p *process) admin(path string) (status int, body string) {
-	p.server.Do(func() {
-		c, err := net.Dial("tcp", adminAddr)
-		if err != nil {
-			return
-		}
-		defer c.Close()
-		status, body = (&conn{p.t, c, bufio.NewReader(c)}).get(path)
-	})
-	return status, body
-}
-
-// metric returns a metric's present value.
-func (p *process) metric(name, label string) float64 {
-	p.t.Helper()
-	_, text := p.admin("/metrics")
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(strings.NewReader(text))
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	for _, m := range families[name].GetMetric() {
-		if l := m.GetLabel(); label == "" || len(l) == 1 && l[0].GetValue() == label {
-			return m.GetCounter().GetValue() + m.GetGauge().GetValue()
-		}
-	}
-	p.t.Fatalf("no metric %s with label %q in\n%s", name, label, text)
-	return 0
-}
-
-// end waits for the daemon's end and returns its exit code.
-func (p *process) end() int {
-	p.t.Helper()
-	select {
-	case <-p.ended:
-		return exitCode(p.t, p.err)
-	case <-time.After(patience):
-		p.t.Fatal("the daemon does not end")
-		return -1
-	}
-}
-
-// conn is a client's connection.
-type conn struct {
-	t *testing.T
-	net.Conn
-	r *bufio.Reader
-}
-
-func (p *process) dial(to netip.Addr) *conn {
-	p.t.Helper()
-	var c net.Conn
-	p.client.Do(func() {
-		var err error
-		if c, err = net.DialTimeout("tcp", netip.AddrPortFrom(to, 80).String(), patience); err != nil {
-			p.t.Fatal(err)
-		}
-	})
-	p.t.Cleanup(func() { _ = c.Close() })
-	_ = c.SetDeadline(time.Now().Add(2 * patience))
-	return &conn{p.t, c, bufio.NewReader(c)}
-}
-
-func (c *conn) get(path string) (status int, body string) {
-	c.t.Helper()
-	if _, err := fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", path); err != nil {
-		c.t.Fatal(err)
-	}
-	resp, err := http.ReadResponse(c.r, nil)
-	if err != nil {
-		c.t.Fatalf("GET %s: %v", path, err)
-	}
-	b, err := io.ReadAll(resp.Body)
-	if err != nil {
-		c.t.Fatalf("GET %s: %v", path, err)
-	}
-	return resp.StatusCode, string(b)
-}
-
-// want expects a status and a body.
-func (c *conn) want(path string, status int, body string) {
-	c.t.Helper()
-	if s, b := c.get(path); s != status || body != "" && b != body {
-		c.t.Fatalf("GET %s: status %d with %d octets, want %d with %d", path, s, len(b), status, len(body))
-	}
-}
-
-// warm asks for a path, on connections of its own, until it was answered from memory.
-func (p *process) warm(to netip.Addr, path string) {
-	p.t.Helper()
-	p.until(path+" is answered from memory", func() bool {
-		before := p.metric("xhttpd_responses_total", "200")
-		p.dial(to).get(path)
-		return p.metric("xhttpd_responses_total", "200") > before
-	})
-}
 
 func TestDaemon(t *testing.T) {
 	p := start(t, "--backend", "builtin")
@@ -249,9 +45,7 @@ func TestDaemon(t *testing.T) {
 		}
 	}
 	begun := time.Now()
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
+	p.signal(syscall.SIGTERM)
 	if code := p.end(); code != 0 {
 		t.Errorf("exit code %d after SIGTERM", code)
 	}
@@ -279,7 +73,7 @@ func (p *process) wantDetached() {
 }
 
 // behind is a server behind, in the test's process: it outlives the daemon, as Apache does.
-func behind(t *testing.T, ns *nstest.NS, root string) {
+func behind(t *testing.T, ns *nstest.NS) {
 	t.Helper()
 	var listener net.Listener
 	ns.Do(func() {
@@ -306,9 +100,7 @@ func TestDaemonHandsIdleConnectionsOver(t *testing.T) {
 		t.Fatalf("%g connections in user space, want the one that is idle", n)
 	}
 	shaken := p.dial(p.server.IPv4) // has only shaken hands
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
+	p.signal(syscall.SIGTERM)
 	p.until("handed over", func() bool { return strings.Contains(p.log.String(), "stopping") })
 	time.Sleep(200 * time.Millisecond) // in the time in which requests of such peers are waited for
 	shaken.want("/a.html", 200, strings.Repeat("a", 5000))
@@ -320,7 +112,7 @@ func TestDaemonHandsIdleConnectionsOver(t *testing.T) {
 func TestDaemonBesideAnotherServer(t *testing.T) {
 	p := &process{t: t, root: t.TempDir(), log: new(logBuffer), ended: make(chan struct{})}
 	p.client, p.server = nstest.Pair(t, nstest.Options{})
-	behind(t, p.server, p.root)
+	behind(t, p.server)
 	p.write("a.html", "a")
 	p.run()
 	c := p.dial(p.server.IPv6)
@@ -331,9 +123,7 @@ func TestDaemonBesideAnotherServer(t *testing.T) {
 	p.dial(p.server.IPv4).get("/a.html")
 	p.until("the file is refused", func() bool { return p.metric("xhttpd_cache_refusals_total", "proof-differs") > 0 })
 	idle := p.dial(p.server.IPv4)
-	if err := p.cmd.Process.Signal(syscall.SIGINT); err != nil {
-		t.Fatal(err)
-	}
+	p.signal(syscall.SIGINT)
 	p.until("new connections pass", func() bool { return strings.Contains(p.log.String(), "stopping") })
 	time.Sleep(100 * time.Millisecond)
 	idle.get("/a.html")
@@ -342,6 +132,99 @@ func TestDaemonBesideAnotherServer(t *testing.T) {
 	}
 	idle.get("/still-there")
 	p.dial(p.server.IPv4).get("/without-xhttpd")
+}
+
+// TestStoppedDaemon: a process that does not run must not keep new connections from the server behind.
+func TestStoppedDaemon(t *testing.T) {
+	p := &process{t: t, root: t.TempDir(), log: new(logBuffer), ended: make(chan struct{})}
+	p.client, p.server = nstest.Pair(t, nstest.Options{})
+	behind(t, p.server)
+	p.run()
+	p.dial(p.server.IPv4).want("/x", 200, "")
+	p.signal(syscall.SIGSTOP)
+	time.Sleep(1100 * time.Millisecond) // what is promised
+	for _, to := range []netip.Addr{p.server.IPv4, p.server.IPv6} {
+		begun := time.Now()
+		p.dial(to).want("/x", 200, "")
+		if d := time.Since(begun); d > time.Second/2 {
+			t.Errorf("a new connection took %v", d)
+		}
+	}
+	p.signal(syscall.SIGCONT)
+	p.until("it goes on", func() bool {
+		before := p.metric("xhttpd_handovers_total", "miss")
+		p.dial(p.server.IPv4).want("/x", 200, "")
+		return p.metric("xhttpd_handovers_total", "miss") > before
+	})
+}
+
+// download begins one that is larger than the buffers on the way, and reads a little of it.
+func (p *process) download(size int) *conn {
+	p.t.Helper()
+	p.write("large.html", strings.Repeat("x", size))
+	p.warm(p.server.IPv4, "/large.html")
+	c := p.dial(p.server.IPv4)
+	if err := c.Conn.(*net.TCPConn).SetReadBuffer(64 << 10); err != nil {
+		p.t.Fatal(err)
+	}
+	if _, err := io.WriteString(c, "GET /large.html HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		p.t.Fatal(err)
+	}
+	if _, err := c.r.Peek(1000); err != nil {
+		p.t.Fatal(err)
+	}
+	return c
+}
+
+func (p *process) signal(sig os.Signal) {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(sig); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func TestDaemonFinishesDownloads(t *testing.T) {
+	const size = 8 << 20
+	p := start(t, "--backend", "builtin")
+	c := p.download(size)
+	p.signal(syscall.SIGTERM)
+	p.until("it stops", func() bool { return strings.Contains(p.log.String(), "stopping") })
+	resp, err := http.ReadResponse(c.r, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := io.Copy(io.Discard, resp.Body); n != size || err != nil {
+		t.Errorf("%d octets of %d came: %v", n, size, err)
+	}
+	if code := p.end(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+func TestDaemonStopsInTime(t *testing.T) {
+	for _, c := range []struct {
+		name, grace string
+		second      bool // signal
+		says        string
+	}{
+		{"grace", "1500ms", false, "the grace period is over"},
+		{"second signal", "60s", true, "a second signal"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := start(t, "--backend", "builtin", "--grace", c.grace)
+			p.download(8 << 20) // which nobody goes on reading
+			begun := time.Now()
+			p.signal(syscall.SIGTERM)
+			if c.second {
+				p.until("it stops", func() bool { return strings.Contains(p.log.String(), "stopping") })
+				p.signal(syscall.SIGTERM)
+			}
+			if code := p.end(); code != 0 || !strings.Contains(p.log.String(), c.says) || time.Since(begun) > 5*time.Second {
+				t.Errorf("exit code %d after %v, want 0 soon, and word of %q", code, time.Since(begun), c.says)
+			}
+			p.wantDetached()
+		})
+	}
 }
 
 func TestDaemonFollowsAddresses(t *testing.T) {
