@@ -4,8 +4,9 @@
 // that the daemon could not run, or that it would lose connections; a warning, that it would run worse than it
 // could, or that something here cannot be judged.
 //
-// It changes nothing: no program is loaded, nothing is attached, no module and no table of a firewall is brought
-// into being. So what only trying can tell, it takes from what the kernel says of the driver, and says so.
+// It changes nothing: no program is loaded, and nothing is attached, which on some network cards takes the link down
+// for a moment. What only trying can tell, it takes from what the kernel says of the driver, and says so. (Asking for
+// the firewall's rules may have the kernel load the modules that answer.)
 //
 // The network namespace is that of the calling thread.
 //
