@@ -1,0 +1,99 @@
+package testbed
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// site is what the tests add to Debian's configuration: a CGI script, and the document root.
+const site = `ServerName test
+ScriptSock %[1]s/run/cgid.sock
+ScriptAlias /cgi-bin/ %[1]s/cgi-bin/
+<Directory %[1]s/cgi-bin>
+	Require all granted
+</Directory>
+<Directory %[1]s/www>
+	Options Indexes FollowSymLinks
+	AllowOverride All
+	Require all granted
+</Directory>
+`
+
+// script says who the client is, and what the body was.
+const script = `#!/bin/sh
+printf 'Content-Type: text/plain\r\n\r\n'
+echo "client $REMOTE_ADDR $REMOTE_PORT"
+[ "$REQUEST_METHOD" != POST ] || sha256sum
+`
+
+// StartApache starts a private Apache with a copy of Debian's stock configuration.
+func (b *Bed) StartApache() {
+	b.Helper()
+	binary, err := exec.LookPath("apache2")
+	if err != nil {
+		if os.Getenv("XHTTPD_REQUIRE") != "" {
+			b.Fatal("apache2 is not installed")
+		}
+		b.Skip("needs Debian's package apache2")
+	}
+	conf := filepath.Join(b.Dir, "conf")
+	if _, err := os.Stat(conf); err != nil {
+		b.configureApache(conf)
+	}
+	cmd := b.Server.Command(binary, "-d", conf, "-f", "apache2.conf", "-DFOREGROUND")
+	cmd.Env = append(os.Environ(), "LANG=C", "APACHE_RUN_USER=www-data", "APACHE_RUN_GROUP=www-data", "APACHE_CONFDIR="+conf,
+		"APACHE_PID_FILE="+b.Dir+"/run/pid", "APACHE_RUN_DIR="+b.Dir+"/run", "APACHE_LOCK_DIR="+b.Dir+"/lock", "APACHE_LOG_DIR="+b.Dir+"/log")
+	cmd.Stderr = b.log
+	b.Server.Start(cmd)
+	b.apache = cmd
+	b.Cleanup(b.StopApache) // kindly, before it is killed: it has children
+	b.Until("Apache answers", func() bool { return b.probe() == nil })
+}
+
+func (b *Bed) configureApache(conf string) {
+	b.Helper()
+	b.must(exec.Command("cp", "-a", "/etc/apache2", conf).Run())
+	for _, dir := range []string{"run", "lock", "log", "cgi-bin"} {
+		b.must(os.MkdirAll(filepath.Join(b.Dir, dir), 0o755))
+	}
+	b.replace(filepath.Join(conf, "apache2.conf"), "/etc/apache2", conf)
+	b.replace(filepath.Join(conf, "sites-available/000-default.conf"), "/var/www/html", b.Root)
+	for _, name := range []string{"cgid.load", "cgid.conf"} {
+		link := filepath.Join(conf, "mods-enabled", name)
+		os.Remove(link) //nolint:errcheck // usually not there
+		b.must(os.Symlink("../mods-available/"+name, link))
+	}
+	b.must(os.WriteFile(filepath.Join(conf, "conf-enabled/serve-cgi-bin.conf"), fmt.Appendf(nil, site, b.Dir), 0o644))
+	b.must(os.WriteFile(filepath.Join(b.Dir, "cgi-bin/who"), []byte(script), 0o755))
+}
+
+func (b *Bed) replace(path, from, to string) {
+	b.Helper()
+	text, err := os.ReadFile(path)
+	b.must(err)
+	b.must(os.WriteFile(path, []byte(strings.ReplaceAll(string(text), from, to)), 0o644))
+}
+
+// probe connects to Apache within the server's namespace.
+func (b *Bed) probe() error {
+	conn, err := b.dialer(b.Server)("tcp", net.JoinHostPort("127.0.0.1", "80"))
+	if err != nil {
+		return err
+	}
+	return conn.Close()
+}
+
+// StopApache stops it and its children.
+func (b *Bed) StopApache() {
+	if b.apache == nil {
+		return
+	}
+	b.apache.Process.Signal(syscall.SIGTERM) //nolint:errcheck // it may have ended
+	b.apache.Wait()                          //nolint:errcheck // after a signal
+	b.apache = nil
+}

@@ -1,0 +1,275 @@
+package testbed
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/xhttpd/xhttpd/internal/nstest"
+)
+
+// Options change the stage.
+type Options struct {
+	nstest.Options
+	Args     []string // further arguments of xhttpd
+	NoApache bool
+	NoDaemon bool // StartDaemon comes later
+	Lossy    *Impairment
+}
+
+// Bed is the stage. Its methods may be called by any goroutine unless they can fail the test.
+type Bed struct {
+	testing.TB
+	Client, Server *nstest.NS
+	Dir            string // holds everything below
+	Root           string // document root
+	apache         *exec.Cmd
+	daemon         *exec.Cmd
+	log            *logBuffer
+	args           []string
+}
+
+const adminAddr = "127.0.0.1:9180"
+
+// Start sets the stage up. The document root is empty: see Put.
+func Start(t testing.TB, opts Options) *Bed {
+	t.Helper()
+	b := &Bed{TB: t, Dir: t.TempDir(), args: opts.Args, log: new(logBuffer)}
+	if opts.Lossy != nil {
+		b.Client, b.Server = lossyPair(t, opts.Lossy)
+	} else {
+		b.Client, b.Server = nstest.Pair(t, opts.Options)
+	}
+	// www-data must get there: t.TempDir makes two levels.
+	for _, dir := range []string{b.Dir, filepath.Dir(b.Dir)} {
+		b.must(os.Chmod(dir, 0o755))
+	}
+	b.Root = filepath.Join(b.Dir, "www")
+	b.must(os.Mkdir(b.Root, 0o755))
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("xhttpd's log:\n%s", b.log)
+			if errors, err := os.ReadFile(filepath.Join(b.Dir, "log/error.log")); err == nil {
+				t.Logf("Apache's log:\n%s", errors)
+			}
+		}
+	})
+	if !opts.NoApache {
+		b.StartApache()
+	}
+	if !opts.NoDaemon {
+		b.StartDaemon()
+	}
+	return b
+}
+
+func (b *Bed) must(err error) {
+	b.Helper()
+	if err != nil {
+		b.Fatal(err)
+	}
+}
+
+// Put writes a static file that has not changed for an hour, and returns its content.
+func (b *Bed) Put(name string, body []byte) []byte {
+	b.Helper()
+	path := filepath.Join(b.Root, name)
+	b.must(os.MkdirAll(filepath.Dir(path), 0o755))
+	b.must(os.WriteFile(path, body, 0o644))
+	old := time.Now().Add(-time.Hour)
+	b.must(os.Chtimes(path, old, old))
+	return body
+}
+
+var build = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "xhttpd-test-")
+	if err != nil {
+		return "", err
+	}
+	binary := filepath.Join(dir, "xhttpd")
+	out, err := exec.Command("go", "build", "-o", binary, "github.com/xhttpd/xhttpd/cmd/xhttpd").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("build xhttpd: %w\n%s", err, out)
+	}
+	return binary, nil
+})
+
+// RemoveBinary removes what the tests of this process have built. TestMain calls it at the end.
+func RemoveBinary() {
+	if binary, err := build(); err == nil {
+		os.RemoveAll(filepath.Dir(binary)) //nolint:errcheck // nobody to tell
+	}
+}
+
+// Binary returns the path of xhttpd, built from this source.
+func (b *Bed) Binary() string {
+	b.Helper()
+	binary, err := build()
+	b.must(err)
+	return binary
+}
+
+// StartDaemon starts xhttpd and waits until it serves.
+func (b *Bed) StartDaemon() {
+	b.Helper()
+	args := append([]string{"run", "--interface", b.Server.Interface, "--root", b.Root}, b.args...)
+	b.daemon = b.Server.Command(b.Binary(), args...)
+	b.daemon.Stderr = b.log
+	b.Server.Start(b.daemon)
+	b.Until("xhttpd serves", func() bool { code, _ := b.admin("/healthz"); return code == 200 })
+}
+
+// Signal sends xhttpd a signal.
+func (b *Bed) Signal(s syscall.Signal) {
+	b.Helper()
+	b.must(b.daemon.Process.Signal(s))
+}
+
+// Ended waits for the end of xhttpd and returns its exit code, -1 after a signal.
+func (b *Bed) Ended() int {
+	b.daemon.Wait() //nolint:errcheck // the code says it
+	return b.daemon.ProcessState.ExitCode()
+}
+
+// Log returns what xhttpd has written so far.
+func (b *Bed) Log() string { return b.log.String() }
+
+// Until waits until ok returns true, and fails the test if it takes a minute.
+func (b *Bed) Until(what string, ok func() bool) {
+	b.Helper()
+	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			b.Fatalf("after a minute it is still not so that %s", what)
+		}
+	}
+}
+
+func (b *Bed) admin(path string) (code int, body string) {
+	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, Dial: b.dialer(b.Server)}}
+	resp, err := client.Get("http://" + adminAddr + path)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return 0, err.Error()
+	}
+	return resp.StatusCode, string(text)
+}
+
+// Health returns the answer of /healthz.
+func (b *Bed) Health() (code int, body string) { return b.admin("/healthz") }
+
+// Metric returns the sum of a metric over its labels, or of one of its labels: Metric("responses_total"),
+// Metric("handovers_total", "miss").
+func (b *Bed) Metric(name string, label ...string) (sum float64) {
+	b.Helper()
+	code, text := b.admin("/metrics")
+	if code != 200 {
+		b.Fatalf("/metrics: %d %s", code, text)
+	}
+	for line := range strings.SplitSeq(text, "\n") {
+		key, value, _ := strings.Cut(line, " ")
+		family, labels, _ := strings.Cut(key, "{")
+		if family != "xhttpd_"+name || len(label) > 0 && !strings.Contains(labels, `"`+label[0]+`"`) {
+			continue
+		}
+		v, err := strconv.ParseFloat(value, 64)
+		b.must(err)
+		sum += v
+	}
+	return sum
+}
+
+// dialer returns a dial function whose connections come from ns.
+func (b *Bed) dialer(ns *nstest.NS) func(network, addr string) (net.Conn, error) {
+	return func(network, addr string) (conn net.Conn, err error) {
+		ns.Do(func() { conn, err = net.DialTimeout(network, addr, 20*time.Second) })
+		return conn, err
+	}
+}
+
+// Dial connects the client to the server's port 80, over IPv6 if six.
+func (b *Bed) Dial(six bool) (net.Conn, error) {
+	return b.dialer(b.Client)("tcp", net.JoinHostPort(b.Address(six), "80"))
+}
+
+// Address returns the server's address.
+func (b *Bed) Address(six bool) string {
+	if six {
+		return b.Server.IPv6.String()
+	}
+	return b.Server.IPv4.String()
+}
+
+// URL returns the URL of a path on the server.
+func (b *Bed) URL(six bool, path string) string {
+	if six {
+		return "http://[" + b.Address(six) + "]" + path
+	}
+	return "http://" + b.Address(six) + path
+}
+
+// HTTP returns a client in the client's namespace with connections of its own.
+func (b *Bed) HTTP() *http.Client {
+	return &http.Client{Timeout: 50 * time.Second, Transport: &http.Transport{Dial: b.dialer(b.Client), DisableCompression: true}}
+}
+
+// Curl runs curl in the client's namespace.
+func (b *Bed) Curl(args ...string) (out, trace string, err error) {
+	cmd := b.Client.Command("curl", append([]string{"-sSg", "--noproxy", "*", "--max-time", "50"}, args...)...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	b.Client.Do(func() { err = cmd.Run() })
+	return stdout.String(), stderr.String(), err
+}
+
+// Warm asks for files until xhttpd answers each itself.
+func (b *Bed) Warm(names ...string) {
+	b.Helper()
+	client := b.HTTP()
+	defer client.CloseIdleConnections()
+	for _, name := range names {
+		b.Until("xhttpd answers "+name, func() bool {
+			before := b.Metric("responses_total")
+			req, err := http.NewRequest("HEAD", b.URL(false, "/"+name), nil)
+			b.must(err)
+			req.Close = true
+			if resp, err := client.Do(req); err == nil {
+				resp.Body.Close()
+			}
+			time.Sleep(5 * time.Millisecond) // the counters are published behind the frames
+			return b.Metric("responses_total") > before
+		})
+	}
+}
+
+// logBuffer is a bytes.Buffer for two goroutines.
+type logBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}
