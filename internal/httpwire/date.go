@@ -49,14 +49,14 @@ func ParseDate(b []byte, now int64) (unix int64, ok bool) {
 	default:
 		ok = f.rfc850(b, now)
 	}
-	if !ok || f.day < 1 || f.hour > 23 || f.minute > 59 || f.sec > 60 {
+	if !ok || f.hour > 23 || f.minute > 59 || f.sec > 60 {
 		return 0, false
 	}
-	t := time.Date(f.year, time.Month(f.month), f.day, f.hour, f.minute, f.sec, 0, time.UTC)
-	if t.Day() != f.day && f.sec < 60 {
+	day := time.Date(f.year, time.Month(f.month), f.day, 0, 0, 0, 0, time.UTC)
+	if day.Day() != f.day {
 		return 0, false // such as 31 February
 	}
-	return t.Unix(), true
+	return day.Unix() + int64(f.hour*3600+f.minute*60+f.sec), true
 }
 
 type dateFields struct{ year, month, day, hour, minute, sec int }

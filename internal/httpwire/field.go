@@ -17,6 +17,7 @@ const (
 	keepIfNoneMatch
 	keepIfModifiedSince
 	keepAcceptEncoding
+	keepUserAgent
 )
 
 // keep notes the value of a field, and reports whether it is the first of its name.
@@ -34,6 +35,9 @@ func (r *Request) keep(k kept, value []byte) (first bool) {
 	case keepAcceptEncoding:
 		first = r.AcceptEncoding == nil
 		r.AcceptEncoding = value
+	case keepUserAgent:
+		first = r.UserAgent == nil
+		r.UserAgent = value
 	}
 	return first
 }
@@ -44,6 +48,7 @@ var knownFields = [...]knownField{
 	{name: "if-none-match", why: Repeated, keep: keepIfNoneMatch},
 	{name: "if-modified-since", why: Repeated, keep: keepIfModifiedSince},
 	{name: "accept-encoding", why: Repeated, keep: keepAcceptEncoding},
+	{name: "user-agent", why: Repeated, keep: keepUserAgent},
 	{name: "content-length", refuse: true, why: Body},
 	{name: "transfer-encoding", refuse: true, why: Body},
 	{name: "trailer", refuse: true, why: Body},
@@ -53,7 +58,6 @@ var knownFields = [...]knownField{
 	{name: "upgrade", refuse: true, why: Upgrade},
 	{name: "http2-settings", refuse: true, why: Upgrade},
 	{name: "te", refuse: true, why: Connection},
-	{name: "proxy-connection", refuse: true, why: Connection},
 	{name: "keep-alive", refuse: true, why: Connection},
 	{name: "authorization", refuse: true, why: Authorization},
 	{name: "proxy-authorization", refuse: true, why: Authorization},
@@ -61,12 +65,18 @@ var knownFields = [...]knownField{
 	{name: "if-unmodified-since", refuse: true, why: Precondition},
 }
 
+// proxyField stands for all whose name begins with "proxy-": they are meant for somebody else than a server.
+var proxyField = knownField{name: "proxy-", refuse: true, why: Connection}
+
 // lookup returns the known field of that name, in whatever case it is written (RFC 9110, 5.1), or nil.
 func lookup(name []byte) *knownField {
 	for k := range knownFields {
-		if equalFold(name, knownFields[k].name) {
-			return &knownFields[k]
+		if f := &knownFields[k]; len(f.name) == len(name) && equalFold(name, f.name) {
+			return f
 		}
+	}
+	if n := len(proxyField.name); len(name) > n && equalFold(name[:n], proxyField.name) {
+		return &proxyField
 	}
 	return nil
 }
@@ -136,53 +146,4 @@ func (r *Request) connection(value []byte) (Verdict, Reason) {
 		return NotOurs, Connection
 	}
 	return Complete, 0
-}
-
-// validHost reports whether v is a host with an optional port, in letters, digits, '-', '.', and '[', ']', ':'
-// for IPv6. Whatever else RFC 3986 allows is rare enough to be Apache's. An empty one is allowed by RFC 9110,
-// 7.2, for targets without authority, and Apache's.
-func validHost(v []byte) bool {
-	if len(v) == 0 || len(v) > 255 {
-		return false
-	}
-	for _, c := range v {
-		if !class.is(c, host) {
-			return false
-		}
-	}
-	return true
-}
-
-// Classes of octets.
-const (
-	token = 1 << iota // RFC 9110, 5.6.2
-	plain             // of a path: means itself to every server
-	text              // of a field's value: visible, blank, or 8-bit (RFC 9110, 5.5)
-	host
-)
-
-type classes [256]uint8
-
-func (t *classes) is(c byte, what uint8) bool { return t[c]&what != 0 }
-
-var class = makeClasses()
-
-func makeClasses() *classes {
-	t := new(classes)
-	mark := func(set string, what uint8) {
-		for _, c := range []byte(set) {
-			t[c] |= what
-		}
-	}
-	for c := range 256 {
-		if c >= 0x20 && c != 0x7f || c == '\t' {
-			t[c] |= text
-		}
-	}
-	const alnum = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-	mark(alnum, token|plain|host)
-	mark("!#$%&'*+-.^_`|~", token)
-	mark("/-._~!$&'()*+,;=:@", plain)
-	mark("-.:[]_", host)
-	return t
 }

@@ -15,6 +15,7 @@ type Request struct {
 	IfNoneMatch     []byte
 	IfModifiedSince []byte
 	AcceptEncoding  []byte
+	UserAgent       []byte
 	Head            bool // the method is HEAD, not GET
 	HTTP10          bool // the version is HTTP/1.0, not HTTP/1.1
 	// SentKeepAlive says that the client sent the option keep-alive, SentClose that it sent close.
@@ -109,17 +110,23 @@ func (p *parser) requestLine(r *Request) (Verdict, Reason) {
 		return v, why
 	}
 	switch {
-	case p.literal("HTTP/1.1\r\n", &v):
+	case p.literal("HTTP/1.1", &v):
 	case v == Partial:
 		return Partial, 0
-	case p.literal("HTTP/1.0\r\n", &v):
+	case p.literal("HTTP/1.0", &v):
 		r.HTTP10 = true
 	case v == Partial:
 		return Partial, 0
 	default:
 		return NotOurs, Version
 	}
-	return Complete, 0
+	switch {
+	case p.literal("\r\n", &v):
+		return Complete, 0
+	case v == Partial:
+		return Partial, 0
+	}
+	return NotOurs, Syntax // a bare LF, a space, "HTTP/1.10"
 }
 
 // literal moves past s if the input goes on with it. If not, v is Partial if the input ends within it, and
@@ -159,6 +166,8 @@ func (p *parser) target(r *Request) (Verdict, Reason) {
 			return NotOurs, DotSegment
 		case c == '/' && prev == '/':
 			return NotOurs, Target
+		case c == '\r', c == '\n':
+			return NotOurs, Version // "GET /target" alone is HTTP/0.9
 		case !class.is(c, plain):
 			return NotOurs, Target
 		}
