@@ -151,6 +151,7 @@ func (l *Listener) open(flow *wire.Flow, seg *wire.Segment, now Time, d cookie, 
 		c.tsOffset = l.tsOffset(flow)
 		c.rcv.tsRecent = seg.Options.TSVal
 		c.rcv.tsAge = c.hours()
+		c.rtt.firstSample(l.echoAge(flow, seg, now))
 	}
 	c.cc.init(c.payloadMSS())
 	c.rec.init(seg.Ack)

@@ -443,6 +443,28 @@ func TestRTOFollowsRoundTrip(t *testing.T) {
 	}
 }
 
+// RFC 6298, 2.1 and 2.2; RFC 7323, 4: the first segment's echo is a first measurement, unless the client took
+// its time.
+func TestHandshakeIsMeasured(t *testing.T) {
+	w := open(t, withTS)
+	w.c.Write(100)
+	w.poll()
+	if _, d := w.waitTimer(); d < 200*Millisecond || d > 202*Millisecond {
+		t.Errorf("RTO of %d ms", d/Millisecond)
+	}
+	w = open(t)
+	w.c.Write(100)
+	w.poll()
+	if _, d := w.waitTimer(); d < Second {
+		t.Errorf("RTO of %d ms without timestamps", d/Millisecond)
+	}
+	var r roundTrip
+	r.firstSample(1000)
+	if r.srtt != 0 {
+		t.Error("a client that took its time was measured")
+	}
+}
+
 // RFC 6298, 3 (Karn): a segment that was sent twice is not measured, and the back-off stays until one is.
 // RFC 7323, 4: with timestamps it is.
 func TestKarn(t *testing.T) {
@@ -475,6 +497,7 @@ func TestKarn(t *testing.T) {
 	}
 
 	w = open(t, withTS)
+	w.c.rtt.srtt = 0
 	w.c.Write(900)
 	w.flood()
 	w.waitTimer()

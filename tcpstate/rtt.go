@@ -48,6 +48,14 @@ func (r *roundTrip) sample(us uint32) {
 	r.srtt = max(r.srtt+us/8-r.srtt/8, 1)
 }
 
+// firstSample takes in how many milliseconds after our SYN/ACK the first segment came. That is a round trip and
+// what the client took to ask, so at most too long; beyond a second the default does better (RFC 6298, 2.1).
+func (r *roundTrip) firstSample(ms uint32) {
+	if Time(ms)*Millisecond < initialRTO {
+		r.sample((ms + 1) * uint32(Millisecond/Microsecond))
+	}
+}
+
 // startTiming begins a measurement with a segment of new data that ends at end.
 func (c *Conn) startTiming(end wire.Seq, now Time) {
 	if !c.has(flagTiming) {
