@@ -49,7 +49,7 @@ set_up() {
 		size=${f%.png} size=${size%B}
 		head -c "$(numfmt --from=si "${size/K/k}" 2>/dev/null || numfmt --from=si "${size^^}")" /dev/urandom >"$dir/www/$f"
 	done
-	echo inside >"$dir/www/sub/inside.txt"
+	echo inside >"$dir/www/sub/index.html"
 	# A file that has just changed is not taken: it may change again.
 	find "$dir/www" -type f -exec touch -d '1 hour ago' {} +
 	chmod -R a+rX "$dir/www"

@@ -13,7 +13,6 @@ import (
 type slowBuf struct {
 	octets [RecvBufSize]byte
 	held   [RecvBufSize]bool
-	recent []int // octets in the order in which they came last, the latest at the end
 }
 
 func (b *slowBuf) contiguous() []byte {
@@ -78,8 +77,9 @@ func drive(t testing.TB, script []byte) {
 		return v
 	}
 	for len(script) > 0 {
-		switch what := next(); {
-		case what%8 == 0:
+		what := next()
+		switch what % 8 {
+		case 0:
 			n := 0
 			if c := len(fast.Contiguous()); c > 0 {
 				n = next() % (c + 1)

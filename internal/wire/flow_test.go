@@ -16,7 +16,7 @@ func TestAddr(t *testing.T) {
 		n := netip.MustParseAddr(c.in)
 		a := AddrFrom(n)
 		raw := n.AsSlice()
-		again := Addr{}
+		var again Addr
 		if len(raw) != c.octet {
 			t.Fatalf("%s has %d octets", c.in, len(raw))
 		}

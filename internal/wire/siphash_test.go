@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// slowSipHash is SipHash-2-4 over octets, as the paper describes it (Aumasson and Bernstein, 2012, 2).
-func slowSipHash(k Key, m []byte) uint64 {
+// slowSIPHash is SipHash-2-4 over octets, as the paper describes it (Aumasson and Bernstein, 2012, 2).
+func slowSIPHash(k Key, m []byte) uint64 {
 	v0, v1 := k.K0^0x736f6d6570736575, k.K1^0x646f72616e646f6d
 	v2, v3 := k.K0^0x6c7967656e657261, k.K1^0x7465646279746573
 	round := func() {
@@ -60,7 +60,7 @@ var sipVectorKey = Key{0x0706050403020100, 0x0f0e0d0c0b0a0908}
 func TestSlowSipHash(t *testing.T) {
 	var m []byte
 	for i, want := range sipVectors {
-		if got := slowSipHash(sipVectorKey, m); got != want {
+		if got := slowSIPHash(sipVectorKey, m); got != want {
 			t.Errorf("%d octets: %#x, want %#x", i, got, want)
 		}
 		m = append(m, byte(i))
@@ -86,7 +86,7 @@ func TestHash(t *testing.T) {
 		if len(m) != 56 {
 			t.Fatalf("%d octets", len(m))
 		}
-		if got, want := k.Hash(&f, a, b), slowSipHash(k, m); got != want {
+		if got, want := k.Hash(&f, a, b), slowSIPHash(k, m); got != want {
 			t.Fatalf("%v: %#x, want %#x", f, got, want)
 		}
 	}
