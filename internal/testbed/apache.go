@@ -1,6 +1,7 @@
 package testbed
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"os"
@@ -81,7 +82,7 @@ func (b *Bed) replace(path, from, to string) {
 
 // probe connects to Apache within the server's namespace.
 func (b *Bed) probe() error {
-	conn, err := b.dialer(b.Server)("tcp", net.JoinHostPort("127.0.0.1", "80"))
+	conn, err := b.dialer(b.Server)(context.Background(), "tcp", net.JoinHostPort("127.0.0.1", "80"))
 	if err != nil {
 		return err
 	}

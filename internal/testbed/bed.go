@@ -2,6 +2,7 @@ package testbed
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -156,7 +157,7 @@ func (b *Bed) Until(what string, ok func() bool) {
 }
 
 func (b *Bed) admin(path string) (code int, body string) {
-	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, Dial: b.dialer(b.Server)}}
+	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, DialContext: b.dialer(b.Server)}}
 	resp, err := client.Get("http://" + adminAddr + path)
 	if err != nil {
 		return 0, err.Error()
@@ -194,16 +195,17 @@ func (b *Bed) Metric(name string, label ...string) (sum float64) {
 }
 
 // dialer returns a dial function whose connections come from ns.
-func (b *Bed) dialer(ns *nstest.NS) func(network, addr string) (net.Conn, error) {
-	return func(network, addr string) (conn net.Conn, err error) {
-		ns.Do(func() { conn, err = net.DialTimeout(network, addr, 20*time.Second) })
+func (b *Bed) dialer(ns *nstest.NS) func(ctx context.Context, network, addr string) (net.Conn, error) {
+	return func(ctx context.Context, network, addr string) (conn net.Conn, err error) {
+		d := net.Dialer{Timeout: 20 * time.Second}
+		ns.Do(func() { conn, err = d.DialContext(ctx, network, addr) })
 		return conn, err
 	}
 }
 
 // Dial connects the client to the server's port 80, over IPv6 if six.
 func (b *Bed) Dial(six bool) (net.Conn, error) {
-	return b.dialer(b.Client)("tcp", net.JoinHostPort(b.Address(six), "80"))
+	return b.dialer(b.Client)(context.Background(), "tcp", net.JoinHostPort(b.Address(six), "80"))
 }
 
 // Address returns the server's address.
@@ -224,7 +226,7 @@ func (b *Bed) URL(six bool, path string) string {
 
 // HTTP returns a client in the client's namespace with connections of its own.
 func (b *Bed) HTTP() *http.Client {
-	return &http.Client{Timeout: 50 * time.Second, Transport: &http.Transport{Dial: b.dialer(b.Client), DisableCompression: true}}
+	return &http.Client{Timeout: 50 * time.Second, Transport: &http.Transport{DialContext: b.dialer(b.Client), DisableCompression: true}}
 }
 
 // Curl runs curl in the client's namespace.
