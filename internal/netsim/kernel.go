@@ -187,9 +187,9 @@ func (v *inspector) onHandover(h *tcpstate.Handover) {
 	case int(h.MSS) > c.cfg.maxSegment() || h.MSS < 536 || c.cfg.IPv6 && h.MSS < 1220:
 		v.failf("hands over with MSS %d, %d was offered", h.MSS, c.cfg.maxSegment())
 	case h.WScaleOK != scaled || scaled && (int(h.SndWScale) != c.cfg.shift() || h.RcvWScale != v.scale):
-		v.failf("hands over with window scales %+v, offered %d, answered %d", h, c.cfg.shift(), v.scale)
+		v.failf("hands over with window scales %+v: offered %d, answered %d", *h, c.cfg.shift(), v.scale)
 	case h.SACKOK != c.sackOK || h.TimestampsOK != c.tsOK:
-		v.failf("hands over with options %+v", h)
+		v.failf("hands over with options %+v", *h)
 	case h.TimestampsOK && (int32(now-v.val) < 0 || int32(h.TSRecent-v.tsFirst) < 0 || int32(v.tsLast-h.TSRecent) < 0):
 		v.failf("hands over with timestamps %d and %d, last sent %d, arrived %d", now, h.TSRecent, v.val, v.tsLast)
 	}

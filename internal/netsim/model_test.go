@@ -73,7 +73,7 @@ func (m *modelServer) receive(frame []byte) {
 }
 
 func (m *modelServer) accept(s *segment) {
-	e := &endpoint{name: "model", mss: 536, tsOffset: 77, iss: 0xfffffff0, irs: s.seq, pol: Policy{Flight: 20000}}
+	e := &endpoint{name: "model", mss: 536, tsOffset: 77, iss: 0xfffffff0, irs: s.seq, pol: Policy{Flight: 20000, Buffer: 60000}}
 	e.init(m.n)
 	e.pol.setDefaults(false)
 	e.local, e.remote, e.localMAC, e.remoteMAC = s.dst, s.src, hostMAC, clientMAC
@@ -85,7 +85,7 @@ func (m *modelServer) accept(s *segment) {
 	if s.wscale >= 0 {
 		e.sndShift, e.rcvShift = uint8(s.wscale), 3
 	}
-	e.sackOK, e.tsOK, e.tsRecent, e.wndEdge = s.sackOK, s.ts, s.val, 65535
+	e.sackOK, e.tsOK, e.tsRecent, e.wndEdge = s.sackOK, s.ts, s.val, 60000
 	e.emit = func(s *segment) {
 		m.queue = append(m.queue, s.encode())
 		m.n.Wake()
@@ -112,7 +112,7 @@ func (m *modelServer) accept(s *segment) {
 
 func (m *modelServer) synack(e *endpoint) {
 	s := e.segment(-1)
-	s.syn, s.mss, s.sackOK, s.wnd = true, 1460, e.sackOK, 65535
+	s.syn, s.mss, s.sackOK, s.wnd = true, 1460, e.sackOK, 60000
 	s.ack = e.irs + 1
 	if m.syns[e.remote].wscale >= 0 {
 		s.wscale = int(e.rcvShift)

@@ -30,7 +30,7 @@ type Net struct {
 	serial uint64
 	failed error
 	digest hash.Hash64
-	tail   [40]note // of a ring: the last things that happened to frames
+	tail   [25]note // of a ring: the last things that happened to frames
 	notes  int
 }
 

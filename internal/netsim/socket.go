@@ -58,7 +58,7 @@ func (k *Kernel) assign(s *segment, h *tcpstate.Handover) {
 	sock.edge = int64(s.wnd) << sock.sndShift
 	sock.wndEdge = v.wndEdge - offset(s.seq, v.c.iss, v.arrived.end())
 	if s.ack != uint32(h.Ack) || sock.wndEdge > maxKernelWindow || s.ts != h.TimestampsOK {
-		v.failf("injects %+v for %+v, and has promised a window of %d", s, h, sock.wndEdge)
+		v.failf("injects %s for %+v, and has promised a window of %d", describe(s.encode()), *h, sock.wndEdge)
 	}
 	sock.input(s)
 }
