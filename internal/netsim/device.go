@@ -23,7 +23,6 @@ type Device struct {
 	txTime   time.Duration
 	busy     int64 // until when the device is sending
 	stats    DeviceStats
-	maxLent  int
 	received func()
 }
 
@@ -132,7 +131,6 @@ func (d *Device) Alloc(frames [][]byte) int {
 		frames[i] = f.mem
 	}
 	d.pool = d.pool[n:]
-	d.maxLent = max(d.maxLent, d.lentNow())
 	return n
 }
 
@@ -182,7 +180,8 @@ func (d *Device) complete(i int) {
 // Wait must not be called: in virtual time there is nobody to wait.
 func (d *Device) Wait(time.Duration) { d.net.Failf("Wait in virtual time") }
 
-func (d *Device) lentNow() (n int) {
+// Lent is how many frames the server has from Alloc now.
+func (d *Device) Lent() (n int) {
 	for i := range d.tx {
 		if d.tx[i].owner == lent {
 			n++
@@ -194,12 +193,12 @@ func (d *Device) lentNow() (n int) {
 // Check returns what is wrong with the account of frames when nothing is on its way: frames in flight, frames
 // not received, or more frames lent than the server may keep for its next batch.
 func (d *Device) Check(mayKeep int) error {
-	flying := len(d.tx) - len(d.pool) - d.lentNow()
+	flying := len(d.tx) - len(d.pool) - d.Lent()
 	switch {
 	case flying > 0:
 		return fmt.Errorf("%d frames are in flight", flying)
-	case d.lentNow() > mayKeep:
-		return fmt.Errorf("%d frames are lent", d.lentNow())
+	case d.Lent() > mayKeep:
+		return fmt.Errorf("%d frames are lent", d.Lent())
 	case len(d.rx) > 0:
 		return fmt.Errorf("%d frames were not received", len(d.rx))
 	}

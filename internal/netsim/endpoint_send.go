@@ -173,11 +173,13 @@ func (e *endpoint) SendPieces(data []byte, pieces []Piece) {
 		last = max(last, p.At)
 		e.net.After(p.At, func() {
 			lo, hi := base+int64(p.Lo), base+int64(p.Hi)
-			for end := lo; lo < hi && !e.gone; lo = end {
-				if end = e.sendRange(lo, hi); end == lo {
+			for lo < hi && !e.gone {
+				end := e.sendRange(lo, hi)
+				if end == lo {
 					break
 				}
 				e.nxt = max(e.nxt, end)
+				lo = end
 			}
 		})
 	}

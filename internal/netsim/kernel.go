@@ -146,7 +146,7 @@ func (k *Kernel) input(s *segment) {
 		k.stats.Unknown++
 		k.reset(s)
 	case !s.isACK || s.syn:
-	case s.seq != uint32(h.Seq):
+	case s.seq != uint32(h.Seq) || s.ack != uint32(h.Ack): // as redirect's assign: a stale ACK would build a wrong socket
 		k.stats.Strays++
 	case k.AcceptFull != 0:
 		k.AcceptFull--

@@ -15,7 +15,6 @@ type modelServer struct {
 	conns map[netip.AddrPort]*endpoint
 	syns  map[netip.AddrPort]*segment
 	queue [][]byte // encoded, to be sent when there are frames
-	timer timer
 }
 
 func newModelServer(n *Net) *modelServer {
