@@ -89,6 +89,12 @@ func (l *Loop) onHanding(i uint32) {
 		l.release(i)
 		return
 	}
+	if p.Segment.Flags.Has(wire.SYN) {
+		// A double of the client's first: the kernel would take it for a new connection, and that for the one
+		// which is on its way.
+		l.count.Drops[dropOf(tcpstate.DropChallengeSYN)]++
+		return
+	}
 	l.toKernel()
 }
 

@@ -67,6 +67,9 @@ func TestBufferLimit(t *testing.T) {
 	if n := s.counters().Handovers[ReasonBuffers]; n != 1 {
 		t.Errorf("counted %d, want 1", n)
 	}
+	if n := s.counters().Buffers; n != 2 {
+		t.Errorf("%d buffers in use, want 2", n)
+	}
 }
 
 // A head that does not come to its end goes to the server, which has its own idea of patience.

@@ -146,6 +146,7 @@ func (l *Loop) Step(now tcpstate.Time) tcpstate.Time {
 	}
 	l.expire()
 	l.transmit()
+	l.count.Buffers = l.work.buffersInUse()
 	l.count.publish()
 	l.progress.Add(1)
 	switch {

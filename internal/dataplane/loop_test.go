@@ -347,6 +347,22 @@ func TestHandoverRefused(t *testing.T) {
 	s.idle()
 }
 
+// A double of the first SYN during a hand-over must not become a connection of its own.
+func TestLateSYNDuringHandover(t *testing.T) {
+	s := newStage(t, nil)
+	s.kernel.refuse = 1 << 30
+	c := s.client()
+	c.connect()
+	c.say(getNone)
+	s.run(0)
+	n := len(s.kernel.injected)
+	c.give(layers.TCP{Seq: 1000, SYN: true}, "")
+	s.run(0)
+	if len(s.kernel.injected) != n {
+		t.Error("the kernel was given the SYN")
+	}
+}
+
 // A client that goes while the server is busy must not come to life as a ghost.
 func TestResetCancelsHandover(t *testing.T) {
 	s := newStage(t, nil)

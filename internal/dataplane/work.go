@@ -95,6 +95,9 @@ func (a *workArena) held(s *slot) *tcpstate.RecvBuf {
 	return &a.bufs[a.all[s.work].buf]
 }
 
+// buffersInUse returns how many receive buffers are taken.
+func (a *workArena) buffersInUse() uint64 { return uint64(int(a.freshBuf) - 1 - len(a.freeBufs)) }
+
 // dropBuffer gives the receive buffer of s back.
 func (a *workArena) dropBuffer(s *slot) {
 	if a.held(s) == nil {
