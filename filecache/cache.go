@@ -60,7 +60,8 @@ type life struct {
 	dirs    []string // directories among them that are watched for it
 	dead    bool     // dropped, or never to be taken
 	held    bool     // in the table
-	watched bool     // every name of it is reported by the kernel
+	hidden  bool     // it may change without a change of its names
+	watched bool     // the kernel reports every change of it
 }
 
 // refusal is a target that shall not be tried again before a time.
@@ -83,7 +84,7 @@ func New(opts Options) (*Cache, error) {
 	if opts.MaxObject <= 0 {
 		opts.MaxObject = opts.Budget / 8
 	}
-	opts.MaxObject = min(opts.MaxObject, opts.Budget, 1<<30)
+	opts.MaxObject = min(opts.MaxObject, opts.Budget-overhead, 1<<30)
 	if opts.Dynamic == nil {
 		opts.Dynamic = []string{"cgi-bin", ".."}
 	}
@@ -180,8 +181,10 @@ func (c *Cache) insert(o *Object) bool {
 	return true
 }
 
-// cost is what o counts against the budget: even an empty file is not free.
-func cost(o *Object) int64 { return int64(len(o.body)) + 1024 }
+// overhead is what an object counts against the budget besides its body: even an empty file is not free.
+const overhead = 1024
+
+func cost(o *Object) int64 { return int64(len(o.body)) + overhead }
 
 // evict drops one object that was not looked up since the hand came by, and reports whether there was one.
 func (c *Cache) evict() bool {

@@ -67,7 +67,7 @@ func (c *Cache) fill(ctx context.Context, target string) Refusal {
 		return why
 	}
 	closeFD(first.fd)
-	o := &Object{target: target, life: life{names: first.names, dirs: first.dirs}}
+	o := &Object{target: target, life: life{names: first.names, dirs: first.dirs, hidden: first.hidden}}
 	if !c.note(o) {
 		c.abandon(o)
 		return Unwatched
@@ -118,7 +118,7 @@ func (c *Cache) read(ctx context.Context, root *root, o *Object, mime string) (*
 	}
 	f := os.NewFile(uintptr(w.fd), o.target)
 	defer f.Close() //nolint:errcheck // only read
-	if !equal(w.names, o.life.names) {
+	if !equal(w.names, o.life.names) || w.hidden != o.life.hidden {
 		return nil, Changing
 	}
 	id := w.stamp.file

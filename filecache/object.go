@@ -139,22 +139,28 @@ func (o *Object) Respond(r *httpwire.Request, left int, unix int64) (Response, b
 	return resp, true
 }
 
-// notModified evaluates the preconditions in the order of RFC 9110, 13.2.2, as Apache's ap_meets_conditions does.
-// ok is false if they are written in a way that two readers may understand differently.
+// notModified evaluates the preconditions. ok is false if they are written in a way that two readers may understand
+// differently.
 func (o *Object) notModified(r *httpwire.Request, unix int64) (is, ok bool) {
 	if r.IfNoneMatch != nil {
-		// 13.1.3: If-Modified-Since is ignored if there is If-None-Match.
-		return matchesAny(r.IfNoneMatch, o.etag, o.varies)
+		if is, ok = matchesAny(r.IfNoneMatch, o.etag, o.varies); !is || !ok || r.IfModifiedSince == nil {
+			return is, ok
+		}
+		// RFC 9110, 13.1.3: If-Modified-Since is ignored if there is If-None-Match. Apache's ap_meets_conditions
+		// wants both to hold: where that makes a difference, it shall answer.
+		is, ok = o.notModifiedSince(r.IfModifiedSince, unix)
+		return is, is && ok
 	}
 	if r.IfModifiedSince == nil {
 		return false, true
 	}
-	since, ok := httpwire.ParseDate(r.IfModifiedSince, unix)
-	if !ok {
-		return false, false
-	}
-	// 13.1.4; a time in the future means nothing.
-	return o.modified <= since && since <= unix, true
+	return o.notModifiedSince(r.IfModifiedSince, unix)
+}
+
+func (o *Object) notModifiedSince(date []byte, unix int64) (is, ok bool) {
+	since, ok := httpwire.ParseDate(date, unix)
+	// RFC 9110, 13.1.4; a time in the future means nothing.
+	return ok && o.modified <= since && since <= unix, ok
 }
 
 // matchesAny compares the entity tags of an If-None-Match field weakly with etag (RFC 9110, 8.8.3.2).

@@ -87,6 +87,12 @@ func TestPreconditions(t *testing.T) {
 		{"If-None-Match: \"bb8-59b1f72314f35\"\r\n", false, 304},
 		{"If-None-Match: \"x\" , W/\"bb8-59b1f72314f35\"\r\n", false, 304},
 		{"If-None-Match: \"x\"\r\nIf-Modified-Since: Thu, 02 Jan 2020 03:04:05 GMT\r\n", false, 200},
+		{"If-None-Match: \"bb8-59b1f72314f35\"\r\nIf-Modified-Since: Thu, 02 Jan 2020 03:04:05 GMT\r\n", false, 304},
+		// Apache, unlike RFC 9110, wants both to hold.
+		{"If-None-Match: \"bb8-59b1f72314f35\"\r\nIf-Modified-Since: Thu, 02 Jan 2020 03:04:04 GMT\r\n", false, 0},
+		{"If-Modified-Since: Thu, 02 Jan 2031 03:04:05 GMT\r\nIf-None-Match: *\r\n", false, 0},
+		{"If-None-Match: *\r\nIf-Modified-Since: yesterday\r\n", false, 0},
+		{"If-None-Match: \"x\"\r\nIf-Modified-Since: yesterday\r\n", false, 200},
 		{"If-None-Match: bb8-59b1f72314f35\r\n", false, 0},
 		{"If-None-Match: \"x\" \"y\"\r\n", false, 0},
 		{"If-None-Match: \"x\r\n", false, 0},

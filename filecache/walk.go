@@ -43,6 +43,7 @@ type fileID struct {
 	dev, ino     uint64
 	size         int64
 	mtime, ctime unix.Timespec
+	links        uint64
 	mode         uint32
 	uid, gid     uint32
 }
@@ -54,7 +55,7 @@ func identify(fd int) (fileID, error) {
 	}
 	id := fileID{dev: st.Dev, ino: st.Ino, mode: st.Mode, uid: st.Uid, gid: st.Gid}
 	if st.Mode&unix.S_IFMT != unix.S_IFDIR { // a directory's size and times change with any of its entries
-		id.size, id.mtime, id.ctime = st.Size, st.Mtim, st.Ctim
+		id.size, id.mtime, id.ctime, id.links = st.Size, st.Mtim, st.Ctim, uint64(st.Nlink)
 	}
 	return id, nil
 }
@@ -73,6 +74,9 @@ type walked struct {
 	stamp stamp
 	// names are the paths whose change may change the answer; dirs are the directories that hold them.
 	names, dirs []string
+	// hidden says that the answer may also change by what happens elsewhere: through another hard link to the file,
+	// or to a symlink that only another symlink leads to.
+	hidden bool
 }
 
 // walk opens the file of target, which begins with '/', and judges everything on the way as a stranger would meet
@@ -104,7 +108,7 @@ func (r *root) judge(w *walked, rel string) Refusal {
 	if !ok {
 		return Missing // moved or deleted meanwhile
 	}
-	w.stamp.file, w.stamp.real = id, real
+	w.stamp.file, w.stamp.real, w.hidden = id, real, id.links > 1
 	realRel, err := filepath.Rel(r.real, real)
 	if err != nil {
 		return Missing
@@ -146,16 +150,32 @@ func (r *root) judgeDirs(w *walked, rel string, ids *strings.Builder) Refusal {
 	parts := strings.Split(rel, "/")
 	for k := range parts {
 		dir := strings.Join(parts[:k], "/")
-		// The path without symlinks: an inode has one watch, however many names lead to it.
+		// path is the one without symlinks: an inode has one watch, however many names lead to it.
 		path, id, why := r.judgeDir(dir)
 		if why != Taken {
 			return why
+		}
+		if k > 0 && !straight(w.dirs[len(w.dirs)-1], parts[k-1], path) {
+			w.hidden = true
 		}
 		fmt.Fprintf(ids, "%v;", id)
 		w.dirs = append(w.dirs, path)
 		w.names = append(w.names, path, filepath.Join(path, ".htaccess"), filepath.Join(path, parts[k]))
 	}
+	if !straight(w.dirs[len(w.dirs)-1], parts[len(parts)-1], w.stamp.real) {
+		w.hidden = true
+	}
 	return Taken
+}
+
+// straight reports whether name in dir is end itself, or a symlink that leads there without another symlink. dir and
+// end are free of symlinks.
+func straight(dir, name, end string) bool {
+	if filepath.Join(dir, name) == end {
+		return true
+	}
+	to, err := os.Readlink(filepath.Join(dir, name))
+	return err == nil && filepath.Clean(to) == to && filepath.Join(dir, to) == end
 }
 
 func (r *root) judgeDir(rel string) (path string, id fileID, _ Refusal) {

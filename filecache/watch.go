@@ -44,7 +44,7 @@ func (c *Cache) note(o *Object) bool {
 		}
 		c.names[name][o] = struct{}{}
 	}
-	o.life.watched = c.watch != nil
+	o.life.watched = c.watch != nil && !o.life.hidden
 	dirs := o.life.dirs
 	o.life.dirs = nil
 	for _, dir := range dirs {
@@ -219,7 +219,10 @@ func (c *Cache) reopenRoot() {
 	defer c.mu.Unlock()
 	var st unix.Stat_t
 	if err := unix.Stat(c.root.path, &st); err == nil && st.Ino == c.root.id.ino && st.Dev == c.root.id.dev {
-		return
+		// The same directory may have moved, with a symlink in its old place.
+		if now, ok := c.root.realPath(int(c.root.dir.Fd())); ok && now == c.root.real {
+			return
+		}
 	}
 	if len(c.objects) > 0 {
 		c.dropAll()

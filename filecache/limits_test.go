@@ -1,0 +1,119 @@
+package filecache
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/xhttpd/xhttpd/internal/httpwire"
+)
+
+// Whatever is filled, in whatever order, the budget is never exceeded, and the count is right.
+func TestBudget(t *testing.T) {
+	for _, c := range []struct{ budget, max int64 }{{10000, 0}, {10000, 10000}, {10000, 1 << 40}, {1024, 1024}, {1, 1}, {3000, 2000}} {
+		t.Run(fmt.Sprintf("%d of %d", c.max, c.budget), func(t *testing.T) {
+			s := newStage(t, func(o *Options) { o.Budget, o.MaxObject = c.budget, c.max })
+			seed := rand.Uint64()
+			t.Logf("seed %d", seed)
+			rnd := rand.New(rand.NewPCG(seed, 0))
+			sizes := []int{0, 1, 100, 975, 976, 977, 1976, 2000, 8975, 8976, 8977, 9999, 10000, 10001}
+			for _, size := range sizes {
+				s.put(fmt.Sprintf("%d.txt", size), strings.Repeat("x", size))
+			}
+			for range 300 {
+				size := sizes[rnd.IntN(len(sizes))]
+				target := fmt.Sprintf("/%d.txt", size)
+				why := s.Fill(t.Context(), target)
+				if want := int64(size)+1024 <= c.budget && int64(size) <= s.opts.MaxObject; (why == Taken) != want || !want && why != TooLarge {
+					t.Fatalf("%s: %v", target, why)
+				}
+				var bytes int64
+				s.mu.Lock()
+				for _, o := range s.objects {
+					bytes += cost(o)
+				}
+				s.mu.Unlock()
+				if st := s.Stats(); st.Bytes > c.budget || st.Bytes != bytes {
+					t.Fatalf("after %s: %d octets held, %d counted, the budget is %d", target, bytes, st.Bytes, c.budget)
+				}
+			}
+			s.mu.Lock()
+			s.dropAll()
+			s.mu.Unlock()
+			if st := s.Stats(); st.Bytes != 0 || st.Objects != 0 || len(s.names) != 0 {
+				t.Errorf("left over: %+v, %d names", st, len(s.names))
+			}
+		})
+	}
+}
+
+// ReadAt at every offset, with several lengths, against the whole response.
+func TestReadAtEveryOffset(t *testing.T) {
+	for _, body := range []string{"", "x", strings.Repeat("0123456789", 40)} {
+		o, err := newObject("/a.png", []byte(body), facts{server: "S", mime: "image/png", keepAlive: 5e9, modified: modified, varies: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, head := range []string{"GET /a.png HTTP/1.1\r\nHost: x\r\n", "HEAD /a.png HTTP/1.0\r\n", "GET /a.png HTTP/1.0\r\nConnection: keep-alive\r\nIf-None-Match: *\r\n"} {
+			for _, left := range []int{-1, 0, 7, 100000} {
+				r := request(t, head+"\r\n")
+				resp, ok := o.Respond(r, left, 1795000000)
+				if !ok {
+					t.Fatalf("%q is not ours", head)
+				}
+				whole := string(o.head(make([]byte, 0, maxHead), resp))
+				if resp.Status() == 200 && !r.Head {
+					whole += body
+				}
+				if int(o.Len(resp)) != len(whole) {
+					t.Fatalf("%q: Len is %d, want %d", head, o.Len(resp), len(whole))
+				}
+				for off := range len(whole) + 3 {
+					for _, length := range []int{0, 1, 2, 100, 1460} {
+						rest := whole[min(off, len(whole)):]
+						want := rest[:min(length, len(rest))]
+						dst := bytes.Repeat([]byte("!"), length)
+						n := o.ReadAt(resp, dst, uint32(off))
+						if string(dst[:n]) != want || strings.Trim(string(dst[n:]), "!") != "" {
+							t.Fatalf("%q: %d octets at %d are %q, want %q", head, length, off, dst[:n], want)
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+// Accept-Encoding matters only to what varies by it.
+func TestAcceptEncoding(t *testing.T) {
+	for _, c := range []struct {
+		field  string
+		varies bool
+		want   bool
+	}{
+		{"", true, true}, {"Accept-Encoding:\r\n", true, true}, {"Accept-Encoding: identity\r\n", true, true},
+		{"Accept-Encoding: gzip\r\n", true, false}, {"Accept-Encoding: GZIP;q=0\r\n", true, false}, {"Accept-Encoding: *\r\n", true, false},
+		{"Accept-Encoding: br\r\n", true, false}, {"Accept-Encoding: identity, gzip\r\n", true, false},
+		{"Accept-Encoding: gzip, deflate, br\r\n", false, true}, {"Accept-Encoding: \"\r\n", false, true},
+	} {
+		r := request(t, "GET /a.png HTTP/1.1\r\nHost: x\r\n"+c.field+"\r\n")
+		if _, ok := object(t, c.varies).Respond(r, 100, 1795000000); ok != c.want {
+			t.Errorf("%q, varies %v: ours %v, want %v", c.field, c.varies, ok, c.want)
+		}
+	}
+}
+
+func BenchmarkReadAt(b *testing.B) {
+	o, err := newObject("/a.png", make([]byte, 100000), facts{server: "Apache/2.4 (Debian)", mime: "image/png", keepAlive: 5e9, modified: modified})
+	if err != nil {
+		b.Fatal(err)
+	}
+	resp, _ := o.Respond(&httpwire.Request{}, 100, 1795000000)
+	dst := make([]byte, 1460)
+	b.SetBytes(int64(len(dst)))
+	for b.Loop() {
+		o.ReadAt(resp, dst, 0)
+	}
+}
