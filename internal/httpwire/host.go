@@ -92,5 +92,8 @@ func validIPv6(v []byte) bool {
 			return false
 		}
 	}
-	return groups == 8 || short && groups < 8
+	if short {
+		return groups < 8 // RFC 4291, 2.2: "::" stands for one group or more
+	}
+	return groups == 8
 }
