@@ -19,7 +19,7 @@
 #include "socket.h"
 #include "types.h"
 
-char _license[] SEC("license") = "Dual BSD/GPL";
+char _license[] SEC("license") = "Dual MIT/GPL";
 
 /* TCX_NEXT and TCX_DROP of <linux/bpf.h>, which older headers lack. NEXT, not PASS: others' programs on the
  * interface see every packet too. */
