@@ -40,7 +40,9 @@ type bpfRecord struct {
 	WscaleOk  uint8
 	SackOk    uint8
 	TstampOk  uint8
+	EcnOk     uint8
 	State     uint8
+	_         [7]byte
 }
 
 type bpfVerdict uint32

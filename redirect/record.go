@@ -59,6 +59,7 @@ func (r *bpfRecord) set(h *tcpstate.Handover, expires uint64) {
 		WscaleOk:  octet(h.WScaleOK),
 		SackOk:    octet(h.SACKOK),
 		TstampOk:  octet(h.TimestampsOK),
+		EcnOk:     octet(h.ECNOK),
 	}
 }
 

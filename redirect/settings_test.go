@@ -23,6 +23,7 @@ func TestSysctls(t *testing.T) {
 		} {
 			fs["net/ipv4/tcp_"+name] = &fstest.MapFile{Data: []byte(value + "\n")}
 		}
+		fs["net/ipv4/tcp_congestion_control"] = &fstest.MapFile{Data: []byte("cubic\n")}
 		return fs
 	}
 	for name, c := range map[string]struct {
@@ -31,9 +32,9 @@ func TestSysctls(t *testing.T) {
 		warnings int
 		bad      bool
 	}{
-		"Linux's defaults": {files("1", "1", "1", "1", "2"), Sysctls{true, true, true, 1, 2}, 0, false},
-		"all off":          {files("0", "0", "0", "0", "0"), Sysctls{}, 3, true},
-		"other values":     {files("2", "1", "1", "2", "1"), Sysctls{true, true, true, 2, 1}, 0, false},
+		"Linux's defaults": {files("1", "1", "1", "1", "2"), Sysctls{true, true, true, 1, 2, "cubic"}, 0, false},
+		"all off":          {files("0", "0", "0", "0", "0"), Sysctls{CongestionControl: "cubic"}, 3, true},
+		"other values":     {files("2", "1", "1", "2", "1"), Sysctls{true, true, true, 2, 1, "cubic"}, 0, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := ReadSysctls(c.fs)

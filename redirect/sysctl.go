@@ -12,6 +12,7 @@ import (
 type Sysctls struct {
 	Timestamps, SACK, WindowScaling bool
 	SynCookies, ECN                 int
+	CongestionControl               string
 }
 
 // ReadSysctls reads them from procSys, os.DirFS("/proc/sys"), which shows the network namespace of the calling thread.
@@ -37,6 +38,11 @@ func ReadSysctls(procSys fs.FS) (Sysctls, error) {
 		}
 		v.set(n)
 	}
+	name, err := fs.ReadFile(procSys, "net/ipv4/tcp_congestion_control")
+	if err != nil {
+		return s, fmt.Errorf("read sysctl: %w", err)
+	}
+	s.CongestionControl = strings.TrimSpace(string(name))
 	return s, nil
 }
 

@@ -3,36 +3,72 @@ package tcpstate
 import "github.com/xhttpd/xhttpd/internal/wire"
 
 // onACK takes in what an acceptable segment says about our octets (RFC 9293, 3.10.7.4, fifth).
-func (c *Conn) onACK(seg *wire.Segment, now Time) {
+func (c *Conn) onACK(st *Stack, seg *wire.Segment, now Time) {
 	if seg.Ack.Less(c.snd.una) {
 		return // a duplicate, overtaken by a later one
 	}
-	flight := uint32(c.snd.nxt - c.snd.una)
-	sacked := c.has(flagSACK) && seg.Options.NSACK > 0 && c.takeSACK(seg)
 	wasClosed := c.snd.wnd == 0
 	sameWindow := !c.updateWindow(seg)
-	if seg.Ack == c.snd.una {
-		if flight > 0 && wasClosed && !sameWindow {
-			// Its silence was the window's doing, not the network's.
-			c.snd.backoff = 0
-			c.startRTO()
-		}
-		if flight > 0 && c.isDuplicate(seg, sacked, sameWindow) {
-			c.onDuplicateACK()
-		}
-		return
+	f := st.of(c)
+	if f == nil {
+		return // nothing is in flight
 	}
-	n := uint32(seg.Ack - c.snd.una)
-	c.snd.una = seg.Ack
-	c.rec.forgetBelow(seg.Ack)
-	c.endTiming(seg, now)
-	c.tmr.mark = c.tick()
-	c.tmr.kind = timerNone // RFC 6298, 5.2 and 5.3: arm starts it anew if something is left
-	c.flags &^= flagProbe
-	c.onNewACK(n, flight)
-	if c.state.ourFIN() && c.finSent() && c.snd.una == c.snd.nxt {
+	e := &st.ack
+	*e = ackEvent{now: micros(now), flight: uint32(c.snd.nxt - c.snd.una), pipe: f.pipe(c)}
+	e.duplicate = sameWindow && seg.Ack == c.snd.una && len(seg.Payload) == 0 && !seg.Flags.Has(wire.FIN)
+	c.echoed(seg, now, e)
+	if c.has(flagSACK) {
+		c.takeSACK(st, f, seg, e)
+	}
+	if seg.Ack != c.snd.una {
+		c.takeACK(st, f, seg.Ack, e)
+		c.onProgress(seg.Ack, e)
+	} else if e.flight > 0 && wasClosed && !sameWindow {
+		// Its silence was the window's doing, not the network's.
+		c.snd.backoff = 0
+		c.startRTO()
+	}
+	c.measure(f, e)
+	c.adaptReorder(f, e)
+	wait := c.react(st, f, e, seg)
+	c.armFlight(f, e, wait)
+	st.end(c)
+	if e.acked > 0 && c.state.ourFIN() && c.finSent() && c.snd.una == c.snd.nxt {
 		c.onFINAcked()
 	}
+}
+
+// onProgress moves SND.UNA.
+func (c *Conn) onProgress(ack wire.Seq, e *ackEvent) {
+	e.acked = uint32(ack - c.snd.una)
+	c.snd.una = ack
+	c.tmr.mark = c.tick()
+	c.tmr.kind = timerNone // RFC 6298, 5.2 and 5.3: started anew if something is left
+	c.flags &^= flagProbe | flagTailProbe
+}
+
+// armFlight starts the timer that fits what is in flight: the reordering timer if there will be something to
+// find in wait µs, else after progress the tail loss probe's or the retransmission timer.
+func (c *Conn) armFlight(f *flight, e *ackEvent, wait uint32) {
+	switch {
+	case c.snd.una == c.snd.nxt:
+	case wait > 0:
+		c.startTimer(timerReorder, Time(wait)*Microsecond)
+	case c.tmr.kind == timerReorder:
+		c.startRTO()
+	case e.delivered > 0 || c.tmr.kind == timerNone:
+		c.startLossTimer(f)
+	}
+}
+
+// startLossTimer starts the tail loss probe's timer where one is in order and comes first, else the
+// retransmission timer.
+func (c *Conn) startLossTimer(f *flight) {
+	if d := c.probeTimeout(); c.mayProbe(f) && d < c.backedOff() {
+		c.startTimer(timerProbe, d)
+		return
+	}
+	c.startRTO()
 }
 
 // onFINAcked is RFC 9293, 3.10.7.4, fifth, for the states that wait for it.
@@ -67,12 +103,4 @@ func (c *Conn) updateWindow(seg *wire.Segment) (changed bool) {
 	c.snd.wnd = seg.Wnd
 	c.snd.maxWnd = max(c.snd.maxWnd, seg.Wnd)
 	return changed
-}
-
-// isDuplicate reports whether seg, which acknowledges SND.UNA once more, says that a later segment arrived.
-func (c *Conn) isDuplicate(seg *wire.Segment, sacked, sameWindow bool) bool {
-	if c.has(flagSACK) {
-		return sacked // RFC 6675, 2
-	}
-	return len(seg.Payload) == 0 && !seg.Flags.Has(wire.FIN) && sameWindow // RFC 5681, 2
 }

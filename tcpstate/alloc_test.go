@@ -24,24 +24,24 @@ func TestNothingIsAllocated(t *testing.T) {
 		c := &w.c
 		ts := wire.Options{HasTS: true, TSVal: uint32(w.now / Millisecond), TSEcr: Millis(w.now) + c.tsOffset}
 		gap := wire.Segment{Seq: c.rcv.nxt + 100, Ack: c.snd.nxt, Flags: wire.ACK, Wnd: 60000, Payload: payload, Options: ts}
-		in := c.OnSegment(&gap, w.now)
+		in := c.OnSegment(w.st, &gap, w.now)
 		buf.Insert(in.Off, in.Data)
 		c.Received(uint32(len(buf.Contiguous())), buf.Spans(spans[:0], c.Boundary()))
-		for c.PollTransmit(w.now, &out) {
+		for c.PollTransmit(w.st, w.now, &out) {
 		}
 		seg := wire.Segment{Seq: c.rcv.nxt, Ack: c.snd.nxt, Flags: wire.ACK, Wnd: 60000, Payload: payload, Options: ts}
-		in = c.OnSegment(&seg, w.now)
+		in = c.OnSegment(w.st, &seg, w.now)
 		buf.Insert(in.Off, in.Data)
 		c.Received(uint32(len(buf.Contiguous())), buf.Spans(spans[:0], c.Boundary()))
 		c.Consume(200)
 		buf.Consume(200)
 		c.Write(3000)
-		for c.WantsTransmit(w.now) && c.PollTransmit(w.now, &out) {
+		for c.WantsTransmit(w.st, w.now) && c.PollTransmit(w.st, w.now, &out) {
 		}
 		ack := wire.Segment{Seq: c.rcv.nxt, Ack: c.snd.nxt, Flags: wire.ACK, Wnd: 60000, Options: ts}
-		c.OnSegment(&ack, w.now)
-		if d := c.Deadline(); d != 0 && d <= w.now {
-			c.OnTimeout(w.now)
+		c.OnSegment(w.st, &ack, w.now)
+		if d := c.Deadline(w.st); d != 0 && d <= w.now {
+			c.OnTimeout(w.st, w.now)
 		}
 	})
 	if n != 0 {
@@ -66,18 +66,19 @@ func BenchmarkRequest(b *testing.B) {
 	if l.Accept(&flow4, &seg, now, &c) != AcceptOpened {
 		b.Fatal("not accepted")
 	}
+	w := &world{st: NewStack(StackConfig{Control: BBR, Flights: 1})}
 	b.ReportAllocs()
 	for b.Loop() {
 		now += 10 * Microsecond
 		seg.Seq, seg.Ack = c.rcv.nxt, c.snd.nxt
-		in := c.OnSegment(&seg, now)
+		in := c.OnSegment(w.st, &seg, now)
 		n := uint32(len(in.Data))
 		c.Received(n, nil)
 		c.Consume(n)
 		c.Write(1200)
-		if !c.PollTransmit(now, &out) {
+		if !c.PollTransmit(w.st, now, &out) {
 			b.Fatal("nothing to send")
 		}
-		c.Deadline()
+		c.Deadline(w.st)
 	}
 }

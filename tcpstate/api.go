@@ -10,6 +10,8 @@ type Transmit struct {
 	Options  wire.Options
 	// Off and Len name the payload: Len octets of the stream, beginning at offset Off modulo 2³².
 	Off, Len uint32
+	// ECT says that the IP header shall offer ECN: ECT(0) (RFC 3168, 6.1.5).
+	ECT bool
 }
 
 // Input is what a segment meant for its connection.
@@ -37,6 +39,7 @@ type Handover struct {
 	// RcvWScale is the shift of the windows that we advertise, SndWScale of those that the peer does.
 	RcvWScale, SndWScale           uint8
 	WScaleOK, SACKOK, TimestampsOK bool
+	ECNOK                          bool
 	TSOffset                       uint32 // TSval = Millis(now) + TSOffset
 	TSRecent                       uint32 // the peer's timestamp, to be put into injected segments
 	Wnd                            uint16 // the peer's last window as it stood in the header, for injected segments

@@ -35,7 +35,7 @@ func TestWeCloseFirst(t *testing.T) {
 func TestPeerClosesFirst(t *testing.T) {
 	w := open(t, fresh)
 	first := w.absolute(segment(seq(1), ack(1), data("GET /"), fin))
-	if in := w.c.OnSegment(&first, w.now); string(in.Data) != "GET /" || in.Fate != Alive {
+	if in := w.c.OnSegment(w.st, &first, w.now); string(in.Data) != "GET /" || in.Fate != Alive {
 		t.Fatalf("got %+v", in)
 	}
 	w.state(Established) // the FIN counts when the octets before it are here
@@ -82,7 +82,7 @@ func TestSimultaneousClose(t *testing.T) {
 
 // The peer's FIN may come while ours still waits behind data that the window holds up.
 func TestPeersFINBeforeOursIsSent(t *testing.T) {
-	w := open(t, window(1000))
+	w := open(t, offers(1000))
 	w.in()
 	w.c.Write(2500)
 	w.c.Close()
@@ -297,7 +297,7 @@ func TestAbort(t *testing.T) {
 		t.Error("finished before its RST was sent")
 	}
 	w.expect("R. 101:101(0) ack 101")
-	if !w.c.Finished() || w.c.Deadline() != 0 {
+	if !w.c.Finished() || w.c.Deadline(w.st) != 0 {
 		t.Error("not finished")
 	}
 	if in := w.in(fill(10)); in.Fate != Closed || in.Drop != DropClosed {
@@ -442,7 +442,7 @@ func TestPhaseLimits(t *testing.T) {
 		w := open(t, config(func(c *Config) { c.KeepAliveTimeout = 0 }))
 		w.wait(50 * Millisecond)
 		w.flood()
-		if d := w.c.Deadline(); d != 0 {
+		if d := w.c.Deadline(w.st); d != 0 {
 			t.Errorf("a timer runs: %d", d)
 		}
 	})
@@ -454,7 +454,7 @@ func TestOnTimeoutTooEarly(t *testing.T) {
 	w.c.Write(5000)
 	w.flood()
 	before := w.c
-	if f := w.c.OnTimeout(w.now); f != Alive || w.c != before {
+	if f := w.c.OnTimeout(w.st, w.now); f != Alive || w.c != before {
 		t.Errorf("%v, or it changed", f)
 	}
 }

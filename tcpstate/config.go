@@ -12,6 +12,8 @@ type Config struct {
 	// Timestamps, SACK and WindowScaling are offered back when offered to us. They must be off where the
 	// kernel's sysctl is off, or it refuses to take connections over.
 	Timestamps, SACK, WindowScaling bool
+	// ECN is accepted when offered (RFC 3168), as the kernel does where net.ipv4.tcp_ecn is 1 or 2.
+	ECN bool
 
 	// The times below are held for each connection in steps of 100 ms, rounded up, at most 6553.5 s; 0
 	// means never, except for LingerTimeout and TimeWait, where it means at once.
@@ -39,7 +41,7 @@ func DefaultConfig() Config {
 		MSS4: 1460, MSS6: 1440,
 		Window:     MaxWindow,
 		WScale:     7,
-		Timestamps: true, SACK: true, WindowScaling: true,
+		Timestamps: true, SACK: true, WindowScaling: true, ECN: true,
 		KeepAliveTimeout: 5 * Second,  // Apache: KeepAliveTimeout
 		HeadTimeout:      20 * Second, // Apache: RequestReadTimeout header=20
 		StallTimeout:     60 * Second,

@@ -1,11 +1,84 @@
 package tcpstate
 
-// congestion is NewReno's window (RFC 5681), counted in octets (RFC 3465). It is told what happened and
-// answers with cwnd; it knows nothing of sequence numbers. Another algorithm can take its place.
-type congestion struct {
-	cwnd     uint32
-	ssthresh uint32
-	acked    uint32 // octets acknowledged since cwnd last grew, in congestion avoidance
+// Control names an algorithm of congestion control.
+type Control uint8
+
+const (
+	// NewReno is RFC 5681 with RFC 3465's counting of octets.
+	NewReno Control = iota
+	// CUBIC is RFC 9438, with HyStart++ (RFC 9406).
+	CUBIC
+	// BBR is the algorithm of Linux's tcp_bbr (draft-cardwell-iccrg-bbr-congestion-control-00).
+	BBR
+	// NumControls is the number of algorithms.
+	NumControls
+)
+
+// controlNames are those that Linux uses in net.ipv4.tcp_congestion_control.
+var controlNames = [NumControls]string{"reno", "cubic", "bbr"}
+
+// String returns the name that Linux uses.
+func (k Control) String() string { return controlNames[k] }
+
+// ParseControl returns the algorithm of that name, or false.
+func ParseControl(name string) (Control, bool) {
+	for k, n := range controlNames {
+		if n == name {
+			return Control(k), true
+		}
+	}
+	return 0, false
+}
+
+// controller decides how much may be in flight and how fast it goes out. It is told what happened and
+// changes the window; it knows nothing of sequence numbers.
+type controller interface {
+	// begin is called when something is to be sent again after everything was acknowledged, or for the
+	// first time; m is what keep left. random is any number.
+	begin(w *window, m *memory, us uint32, random uint32)
+	// onAck takes in an acknowledgment that brought progress, or told of losses.
+	onAck(w *window, e *ackEvent)
+	// onCongestion is called once for each recovery, or other sign of congestion: it sets ssthresh.
+	onCongestion(w *window)
+	// onTimeout is called for an expiry of the retransmission timer; again says that it is one more for the
+	// same octets. cwnd is then set to one segment by the caller.
+	onTimeout(w *window, again bool)
+	// onRecovered is called when all that was lost has arrived.
+	onRecovered(w *window)
+	// onUndo is called when congestion turned out to be none, after cwnd and ssthresh were put back.
+	onUndo(w *window)
+	// keep leaves in m what the next begin shall know.
+	keep(w *window, m *memory)
+}
+
+func (f *flight) controller() controller {
+	switch f.control {
+	case CUBIC:
+		return &f.cubic
+	case BBR:
+		return &f.bbr
+	}
+	return &f.reno
+}
+
+// window is what a controller decides.
+type window struct {
+	cwnd     uint32 // octets
+	ssthresh uint32 // octets
+	mss      uint32 // octets of payload of a full segment
+	srtt     uint32 // µs, 0: not known
+	rate     uint64 // of pacing, octets a second; 0: no pacing
+}
+
+// memory is what is known of a path while nothing is in flight.
+type memory struct {
+	cwnd, ssthresh uint32
+	peak           uint32 // CUBIC: W_max, octets
+	minRTT         uint32 // BBR: µs, 0: none
+	minRTTAt       uint32 // µs
+	full           bool   // BBR: the path has been filled once
+	idle           bool   // for longer than the retransmission time-out nothing was sent
+	bw             uint64 // BBR: octets a second
 }
 
 const maxCwnd = 1 << 30
@@ -13,68 +86,45 @@ const maxCwnd = 1 << 30
 // initialWindow is RFC 6928, 2.
 func initialWindow(mss uint32) uint32 { return min(10*mss, max(2*mss, 14600)) }
 
-func (g *congestion) init(mss uint32) {
-	*g = congestion{cwnd: initialWindow(mss), ssthresh: maxCwnd}
+func (m *memory) init(mss uint32) { *m = memory{cwnd: initialWindow(mss), ssthresh: maxCwnd} }
+
+// restart is RFC 5681, 4.1: after an idle time longer than the retransmission time-out, not more than the
+// initial window.
+func (w *window) restart(m *memory) {
+	if m.idle {
+		w.cwnd = min(w.cwnd, initialWindow(w.mss))
+	}
+	w.pace(0)
 }
 
-// onAck takes in that n octets were acknowledged while flight octets were in flight before that. afterRTO
-// says that what was lost is still being sent again.
-func (g *congestion) onAck(n, flight, mss uint32, afterRTO bool) {
-	if g.cwnd < g.ssthresh {
-		// A window that the sender does not fill proves nothing about the path (RFC 7661, 3).
-		if flight < g.cwnd/2 {
-			return
-		}
-		// RFC 3465, 2.2 and 2.3: by what was acknowledged, not by the number of ACKs, at most two
-		// segments for each, and one while recovering from a time-out.
-		limit := 2 * mss
-		if afterRTO {
-			limit = mss
-		}
-		g.cwnd = min(g.cwnd+min(n, limit), maxCwnd)
+// slowStart grows cwnd by what was delivered (RFC 5681, 3.1; RFC 3465, 2.2 and 2.3): at most most segments
+// for an acknowledgment.
+func (w *window) slowStart(e *ackEvent, most, divisor uint32) {
+	limit := most * w.mss
+	if e.mode == modeLoss {
+		limit = w.mss
+	}
+	w.cwnd = min(w.cwnd+min(e.delivered, limit)/divisor, maxCwnd)
+}
+
+// used reports whether the window was filled when what is acknowledged now was sent: one that is not proves
+// nothing about the path (RFC 7661, 3).
+func (w *window) used(e *ackEvent) bool {
+	if w.cwnd < w.ssthresh {
+		return e.flight >= w.cwnd/2
+	}
+	return e.flight+2*w.mss >= w.cwnd
+}
+
+// pace spreads a window over a round trip, at twice the rate while it doubles, with a little more than the rate
+// later: as Linux's tcp_update_pacing_rate.
+func (w *window) pace(flight uint32) {
+	if w.srtt == 0 {
 		return
 	}
-	if flight+2*mss < g.cwnd {
-		return
+	percent := uint64(120)
+	if w.cwnd < w.ssthresh/2 {
+		percent = 200
 	}
-	// RFC 3465, 2.1: one segment for each window that was acknowledged.
-	g.acked += min(n, g.cwnd)
-	if g.acked >= g.cwnd {
-		g.acked -= g.cwnd
-		g.cwnd = min(g.cwnd+mss, maxCwnd)
-	}
-}
-
-// onLoss takes in a loss that was found while flight octets were in flight (RFC 5681, 3.2; RFC 6675, 5).
-func (g *congestion) onLoss(flight, mss uint32) {
-	g.ssthresh = max(flight/2, 2*mss)
-	g.cwnd = g.ssthresh
-	g.acked = 0
-}
-
-// onRTO takes in a time-out with flight octets in flight (RFC 5681, 3.1). again says that it is one more
-// for the same octets: then ssthresh stays.
-func (g *congestion) onRTO(flight, mss uint32, again bool) {
-	if !again {
-		g.ssthresh = max(flight/2, 2*mss)
-	}
-	g.cwnd = mss
-	g.acked = 0
-}
-
-// onRecovered takes in that the lost octets have arrived, with flight octets in flight.
-func (g *congestion) onRecovered(flight, mss uint32) {
-	// RFC 6582, 3.2, step 3, full acknowledgments, (1): no burst.
-	g.cwnd = min(g.ssthresh, max(flight, mss)+mss)
-}
-
-// onIdle takes in that nothing was sent for longer than the retransmission time-out (RFC 5681, 4.1).
-func (g *congestion) onIdle(mss uint32) { g.cwnd = min(g.cwnd, initialWindow(mss)) }
-
-// restartAfterIdle is called when a connection leaves a phase in which it sent nothing.
-func (c *Conn) restartAfterIdle() {
-	idle := Time(c.tick()-c.tmr.mark) * Millisecond
-	if c.tmr.phase != phaseSending && idle > c.rto() {
-		c.cc.onIdle(c.payloadMSS())
-	}
+	w.rate = uint64(max(w.cwnd, flight)) * percent * 1e4 / uint64(w.srtt)
 }

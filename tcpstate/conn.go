@@ -2,7 +2,7 @@ package tcpstate
 
 import "github.com/xhttpd/xhttpd/internal/wire"
 
-// Conn is one connection, made by Listener.Accept: a flat value of at most 192 octets, without pointers. It
+// Conn is one connection, made by Listener.Accept: a flat value of at most 176 octets, without pointers. It
 // may be copied as long as only one copy goes on. The zero value is in CLOSED.
 //
 //	received    ──── decided ────┬─── pending ───┬── gaps and held spans ──┬── beyond the window
@@ -15,11 +15,11 @@ import "github.com/xhttpd/xhttpd/internal/wire"
 type Conn struct {
 	snd sender
 	rcv receiver
-	rec recovery
-	cc  congestion
+	mem memory
 	rtt roundTrip
 	tmr timers
 
+	flight   uint32 // what it has of its Stack while something is in flight, or 0
 	nowLow   uint32 // time of the last call, ms, bits 0 to 31
 	tsOffset uint32 // of our timestamps
 	nowHigh  uint16 // bits 32 to 47
@@ -32,17 +32,19 @@ type Conn struct {
 type connFlags uint16
 
 const (
-	flagTS       connFlags = 1 << iota // timestamps were negotiated
-	flagSACK                           // SACK was negotiated
-	flagRST                            // a RST waits to be sent
-	flagFINSeen                        // the peer's FIN lies rcv.finOff behind RCV.NXT
-	flagDiscard                        // payload is acknowledged and thrown away
-	flagAckNow                         // an ACK is due, and acknowledges all that is held
-	flagAckTimer                       // the delayed ACK's timer runs
-	flagProbe                          // the persist timer has fired
-	flagForce                          // the next retransmission goes out whatever the congestion window
-	flagTiming                         // a round trip is being measured
-	flagKarn                           // something was retransmitted during that round trip
+	flagTS        connFlags = 1 << iota // timestamps were negotiated
+	flagSACK                            // SACK was negotiated
+	flagRST                             // a RST waits to be sent
+	flagFINSeen                         // the peer's FIN lies rcv.finOff behind RCV.NXT
+	flagDiscard                         // payload is acknowledged and thrown away
+	flagAckNow                          // an ACK is due, and acknowledges all that is held
+	flagAckTimer                        // the delayed ACK's timer runs
+	flagProbe                           // the persist timer has fired
+	flagTailProbe                       // a tail loss probe is due
+	flagPaced                           // something waits for its time
+	flagECN                             // ECN was negotiated
+	flagECE                             // congestion was experienced by what we received: say so until CWR
+	flagCWR                             // the next new octets say that we have reduced our window
 )
 
 const maxWScale = 14 // RFC 7323, 2.3
@@ -136,7 +138,7 @@ func (c *Conn) Quiescent() bool {
 func (c *Conn) Handover() Handover {
 	h := Handover{
 		Seq: c.Boundary(), Ack: c.snd.nxt, MSS: c.snd.mss, Wnd: c.snd.wnd,
-		SACKOK: c.has(flagSACK), TimestampsOK: c.has(flagTS), TSOffset: c.tsOffset, TSRecent: c.rcv.tsRecent,
+		SACKOK: c.has(flagSACK), TimestampsOK: c.has(flagTS), ECNOK: c.has(flagECN), TSOffset: c.tsOffset, TSRecent: c.rcv.tsRecent,
 	}
 	if c.rcv.wscale != noWScale {
 		h.WScaleOK, h.RcvWScale, h.SndWScale = true, c.rcv.wscale, c.snd.wscale
@@ -151,6 +153,9 @@ func (c *Conn) optionsLen() uint32 {
 	}
 	return 0
 }
+
+// flowBits is a number that differs from one connection to the next.
+func (c *Conn) flowBits() uint32 { return uint32(c.snd.iss) }
 
 // payloadMSS is how many octets of payload fit a segment to the peer (RFC 9293, 3.7.1; RFC 6691).
 func (c *Conn) payloadMSS() uint32 {

@@ -8,13 +8,15 @@ import "github.com/xhttpd/xhttpd/internal/wire"
 //
 // F1 and F2 are keyed hashes, so nobody else can make or read one. count grows by one in 64 s: the numbers
 // of a flow's successive incarnations advance at 4 µs each as RFC 6528, 3 has it, and a cookie's age shows.
-// data is what the peer offered, in 8 bits:
+// data is what the peer offered, in 9 bits:
 //
-//	 7   6   5   4   3   2   1   0
-//	┌───────────┬───────────────┬───┐
-//	│ MSS index │ window scale  │ S │   window scale 15: not offered; S: SACK permitted
-//	└───────────┴───────────────┴───┘
-type cookie uint8
+//	 8   7   6   5   4   3   2   1   0
+//	┌───┬───────────┬───────────────┬───┐
+//	│ E │ MSS index │ window scale  │ S │   window scale 15: not offered; S: SACK permitted; E: ECN
+//	└───┴───────────┴───────────────┴───┘
+type cookie uint16
+
+const cookieBits = 9
 
 const (
 	countPeriod = 64 * Second
@@ -24,17 +26,21 @@ const (
 	noWScale = 15
 )
 
-func newCookie(mssIndex int, wscale uint8, sack bool) cookie {
+func newCookie(mssIndex int, wscale uint8, sack, ecn bool) cookie {
 	d := cookie(mssIndex)<<5 | cookie(wscale&15)<<1
 	if sack {
 		d |= 1
 	}
+	if ecn {
+		d |= 1 << 8
+	}
 	return d
 }
 
-func (d cookie) mssIndex() int { return int(d >> 5) }
+func (d cookie) mssIndex() int { return int(d>>5) & 7 }
 func (d cookie) wscale() uint8 { return uint8(d>>1) & 15 }
 func (d cookie) sack() bool    { return d&1 != 0 }
+func (d cookie) ecn() bool     { return d>>8 != 0 }
 
 // Words that keep the uses of one key apart.
 const (
@@ -71,7 +77,7 @@ const (
 )
 
 // check looks at a number that a peer says we began with. A number that was not ours has a recent count by
-// chance in 3 of 256 cases, and passes in full in 3 of 2²⁴.
+// chance in 3 of 256 cases, and passes in full in 6 of 2²⁴.
 func (l *Listener) check(flow *wire.Flow, iss, irs wire.Seq, now Time) (cookie, proof) {
 	x := uint32(iss) - l.f1(flow)
 	current := countAt(now)
@@ -80,7 +86,7 @@ func (l *Listener) check(flow *wire.Flow, iss, irs wire.Seq, now Time) (cookie, 
 		return 0, proofNone
 	}
 	d := (x - l.f2(flow, irs, current-age)) & (1<<24 - 1)
-	if d > 0xff {
+	if d >= 1<<cookieBits {
 		return 0, proofCount
 	}
 	return cookie(d), proofFull

@@ -23,6 +23,10 @@ func FuzzConn(f *testing.F) {
 		w := open(t, func(s *setup) {
 			s.syn.HasTS, s.syn.SACKPermitted, s.syn.HasWScale = options&1 != 0, options&2 != 0, options&4 != 0
 			s.syn.WScale = options >> 4
+			s.stack.Control = Control(options>>4) % NumControls
+			if options&16 != 0 {
+				s.stack.Runs = 8
+			}
 			s.irs = -wire.Seq(options) << 4
 			if options&8 != 0 {
 				s.cfg.Window = 3000
@@ -46,6 +50,10 @@ func TestRandomSegments(t *testing.T) {
 		w := open(t, func(s *setup) {
 			s.syn.HasTS, s.syn.SACKPermitted, s.syn.HasWScale = r.IntN(2) == 0, r.IntN(2) == 0, r.IntN(2) == 0
 			s.irs = wire.Seq(r.Uint32())
+			s.stack.Control = Control(r.IntN(int(NumControls)))
+			if r.IntN(2) == 0 {
+				s.stack.Runs = 1 + r.IntN(20)
+			}
 		})
 		fuzzConn(t, w, script)
 	}
@@ -102,7 +110,7 @@ func fuzzConn(t testing.TB, w *world, script []byte) {
 				seg.Options.SACK[seg.Options.NSACK] = wire.Span{Lo: lo, Hi: near(lo + 1000)}
 				seg.Options.NSACK++
 			}
-			in := c.OnSegment(&seg, w.now)
+			in := c.OnSegment(w.st, &seg, w.now)
 			if in.NewSYN && before != TimeWait {
 				t.Fatalf("new SYN in %v", before)
 			}
@@ -123,7 +131,7 @@ func fuzzConn(t testing.TB, w *world, script []byte) {
 		case v < 190:
 			var out Transmit
 			for range next() % 30 {
-				if !c.PollTransmit(w.now, &out) {
+				if !c.PollTransmit(w.st, w.now, &out) {
 					break
 				}
 				if end := out.Seq.Add(out.Len); out.Len > 0 && edge.Less(end) {
@@ -135,8 +143,8 @@ func fuzzConn(t testing.TB, w *world, script []byte) {
 			}
 		case v < 210:
 			w.now += Time(next()*next()) * Millisecond
-			if d := c.Deadline(); d != 0 && d <= w.now {
-				c.OnTimeout(w.now)
+			if d := c.Deadline(w.st); d != 0 && d <= w.now {
+				c.OnTimeout(w.st, w.now)
 			}
 		case v < 225:
 			c.Write(next() * next() * next() % 100_000)
@@ -152,10 +160,10 @@ func fuzzConn(t testing.TB, w *world, script []byte) {
 		default:
 			c.Received(next()*next(), []wire.Span{{Lo: near(c.rcv.nxt), Hi: near(c.rcv.nxt + 100)}})
 		}
-		if err := invariants(c); err != nil {
+		if err := invariants(w.st, c); err != nil {
 			t.Fatal(err)
 		}
-		if c.Deadline() < 0 {
+		if c.Deadline(w.st) < 0 {
 			t.Fatal("a deadline before time")
 		}
 	}
@@ -163,7 +171,7 @@ func fuzzConn(t testing.TB, w *world, script []byte) {
 
 // FuzzListener gives arbitrary segments to the handshake.
 func FuzzListener(f *testing.F) {
-	l := NewListener(DefaultConfig(), key)
+	l, st := NewListener(DefaultConfig(), key), NewStack(StackConfig{Flights: 1})
 	f.Add(uint32(1), uint32(2), uint8(wire.ACK), uint16(100), uint16(1460), uint8(7), uint32(0), int64(start))
 	f.Add(uint32(1), uint32(2), uint8(wire.SYN), uint16(100), uint16(1460), uint8(7), uint32(0), int64(start))
 	f.Fuzz(func(t *testing.T, seq, ack uint32, flags uint8, wnd, mss uint16, wscale uint8, ts uint32, now int64) {
@@ -180,11 +188,11 @@ func FuzzListener(f *testing.F) {
 			if a := l.Accept(&flow4, &first, Time(now), &c); a != AcceptOpened || c.has(flagTS) != out.Options.HasTS {
 				t.Fatalf("Accept: %v", a)
 			}
-			c.OnSegment(&first, Time(now))
+			c.OnSegment(st, &first, Time(now))
 		} else if l.Accept(&flow4, &seg, Time(now), &c) == AcceptOpened {
-			c.OnSegment(&seg, Time(now))
+			c.OnSegment(st, &seg, Time(now))
 		}
-		if err := invariants(&c); err != nil {
+		if err := invariants(st, &c); err != nil {
 			t.Fatal(err)
 		}
 	})

@@ -86,8 +86,10 @@ func (l *Listener) OnSYN(flow *wire.Flow, seg *wire.Segment, now Time, out *Tran
 		wscale = min(o.WScale, maxWScale)
 	}
 	sack := l.cfg.SACK && o.SACKPermitted
+	// RFC 3168, 6.1.1.
+	ecn := l.cfg.ECN && seg.Flags.Has(wire.ECE|wire.CWR)
 	*out = Transmit{
-		Seq:   l.iss(flow, seg.Seq, now, newCookie(index, wscale, sack)),
+		Seq:   l.iss(flow, seg.Seq, now, newCookie(index, wscale, sack, ecn)),
 		Ack:   seg.Seq.Add(1),
 		Flags: wire.SYN | wire.ACK,
 		// RFC 7323, 2.2: the window of a SYN is never scaled.
@@ -97,6 +99,9 @@ func (l *Listener) OnSYN(flow *wire.Flow, seg *wire.Segment, now Time, out *Tran
 			HasWScale: wscale != noWScale, WScale: l.cfg.WScale,
 			SACKPermitted: sack,
 		},
+	}
+	if ecn {
+		out.Flags |= wire.ECE
 	}
 	if l.cfg.Timestamps && o.HasTS {
 		out.Options.HasTS = true
@@ -144,6 +149,9 @@ func (l *Listener) open(flow *wire.Flow, seg *wire.Segment, now Time, d cookie, 
 	if d.sack() {
 		c.flags |= flagSACK
 	}
+	if d.ecn() {
+		c.flags |= flagECN
+	}
 	// RFC 7323, 3.2: a timestamp on a connection that did not negotiate them is ignored. Whether this one
 	// did shows in what it echoes.
 	if l.cfg.Timestamps && seg.Options.HasTS && l.echoAge(flow, seg, now) <= echoMaxAge {
@@ -153,8 +161,7 @@ func (l *Listener) open(flow *wire.Flow, seg *wire.Segment, now Time, d cookie, 
 		c.rcv.tsAge = c.hours()
 		c.rtt.firstSample(l.echoAge(flow, seg, now))
 	}
-	c.cc.init(c.payloadMSS())
-	c.rec.init(seg.Ack)
+	c.mem.init(c.payloadMSS())
 }
 
 const echoMaxAge = uint32((maxAge + 1) * countPeriod / Millisecond)

@@ -4,7 +4,7 @@ import "github.com/xhttpd/xhttpd/internal/wire"
 
 // OnSegment takes in a segment of the connection (RFC 9293, 3.10.7.4) and says what it means. If it carries
 // Data, Received follows, with what of it was taken; then PollTransmit may have something, in any case.
-func (c *Conn) OnSegment(seg *wire.Segment, now Time) (in Input) {
+func (c *Conn) OnSegment(st *Stack, seg *wire.Segment, now Time) (in Input) {
 	if c.state == StateClosed {
 		return Input{Fate: Closed, Drop: DropClosed}
 	}
@@ -20,7 +20,8 @@ func (c *Conn) OnSegment(seg *wire.Segment, now Time) (in Input) {
 		return in
 	}
 	c.updateTSRecent(seg)
-	c.onACK(seg, now)
+	c.takeECN(seg)
+	c.onACK(st, seg, now)
 	if c.state == StateClosed {
 		in.Fate = Closed
 		return in
@@ -30,6 +31,19 @@ func (c *Conn) OnSegment(seg *wire.Segment, now Time) (in Input) {
 	}
 	c.settle()
 	return in
+}
+
+// takeECN notes what routers say about the octets that we receive (RFC 3168, 6.1.3).
+func (c *Conn) takeECN(seg *wire.Segment) {
+	if !c.has(flagECN) {
+		return
+	}
+	if seg.Flags.Has(wire.CWR) {
+		c.flags &^= flagECE
+	}
+	if seg.CE && !c.has(flagECE) {
+		c.flags |= flagECE | flagAckNow
+	}
 }
 
 // refuse returns why a segment without RST goes no further, after making sure of the answer that it gets.

@@ -2,20 +2,27 @@ package tcpstate
 
 import "github.com/xhttpd/xhttpd/internal/wire"
 
-// recovery finds out what was lost and says what to send again: RFC 6675 with SACK, RFC 6582 (NewReno)
-// without, and after a time-out everything (RFC 5681, 3.1).
+// recovery is where a connection stands between a loss, or another sign of congestion, and its end: RACK and
+// PRR with SACK, NewReno (RFC 6582) without, slow start after a time-out (RFC 5681, 3.1).
 type recovery struct {
-	sacked  [maxSacked]wire.Span // what the peer holds beyond SND.UNA: ascending, apart from each other
-	recover wire.Seq             // SND.NXT when the loss was found: RecoveryPoint of RFC 6675, recover of RFC 6582
-	rtxNxt  wire.Seq             // behind the last octet that was sent again: HighRxt + 1
-	dupAcks uint8
-	nSacked uint8
-	mode    mode
-}
+	recover   wire.Seq // SND.NXT when it began: RecoveryPoint of RFC 6675, recover of RFC 6582
+	dupOctets uint32   // without SACK: what duplicate acknowledgments say has left the network
+	dupAcks   uint8
+	mode      mode
+	frto      frto
 
-// maxSacked bounds the memory for what peers say. If they tell of more, the smallest span is forgotten, and
-// at worst sent again.
-const maxSacked = 5
+	// PRR (RFC 6937).
+	prrDelivered, prrOut, prrFlight uint32
+
+	// To undo it, if it was for nothing.
+	undo          bool
+	undoUna       wire.Seq
+	undoAt        uint32 // when the first octet was sent again, ms; valid with sentAgain
+	undoLeft      int32  // how many retransmissions the peer has not yet reported as superfluous
+	sentAgain     bool
+	priorCwnd     uint32
+	priorSsthresh uint32
+}
 
 const dupThresh = 3
 
@@ -23,188 +30,249 @@ type mode uint8
 
 const (
 	modeOpen     mode = iota
+	modeReduce        // congestion was reported by ECN: like recovery, with nothing to send again
 	modeRecovery      // a loss was found by acknowledgments; over when SND.UNA reaches recover
 	modeLoss          // the retransmission timer has expired; over likewise
 )
 
-func (r *recovery) init(una wire.Seq) {
-	// RFC 6582, 3.2, step 1. Our recover is the number behind the one that is meant there.
-	*r = recovery{recover: una - 1, rtxNxt: una}
+// frto is where F-RTO (RFC 5682) stands after a time-out.
+type frto uint8
+
+const (
+	frtoOff   frto = iota
+	frtoFirst      // the first octets were sent again
+	frtoNew        // an acknowledgment came, and new octets go instead of more retransmissions
+)
+
+// findsLoss reports whether, without SACK, it is time for fast retransmit (RFC 5681, 3.2). Duplicates of
+// what went before the last recovery don't count (RFC 6582, 3.2, step 2).
+func (r *recovery) findsLoss(una wire.Seq) bool { return r.dupAcks >= dupThresh && r.recover.Less(una) }
+
+// enter begins mode m.
+func (c *Conn) enter(f *flight, m mode, e *ackEvent) {
+	r := &f.rec
+	if r.mode == modeOpen {
+		r.priorCwnd, r.priorSsthresh = f.win.cwnd, f.win.ssthresh
+		r.undo, r.undoUna, r.undoLeft, r.sentAgain = true, c.snd.una, 0, false
+	}
+	again := r.mode == modeLoss
+	r.mode = m
+	r.recover = c.snd.nxt
+	r.prrDelivered, r.prrOut, r.prrFlight = 0, 0, uint32(c.snd.nxt-c.snd.una)
+	e.mode = m
+	if m == modeLoss {
+		f.controller().onTimeout(&f.win, again)
+		return
+	}
+	f.controller().onCongestion(&f.win)
 }
 
-// onDuplicateACK takes in one more acknowledgment of SND.UNA that tells of later segments.
-func (c *Conn) onDuplicateACK() {
-	if c.rec.dupAcks < 0xff {
-		c.rec.dupAcks++
+// react is what follows from an acknowledgment once everything that it tells has been entered.
+// It returns after how many µs a further look may find a loss, 0 for never.
+func (c *Conn) react(st *Stack, f *flight, e *ackEvent, seg *wire.Segment) (wait uint32) {
+	r := &f.rec
+	if c.tryUndo(st, f, e) {
+		r.mode = modeOpen
 	}
-	// After a time-out what was sent again causes duplicates, which say nothing.
-	if c.rec.mode == modeOpen && c.findsLoss() {
-		c.enterRecovery()
+	if r.mode != modeOpen && r.recover.LessEq(c.snd.una) {
+		c.leave(f)
 	}
-	// RFC 3042 needs no more: a duplicate says that a segment has left the network, pipe is less by it, and
-	// so a new one may go.
-}
-
-// findsLoss reports whether it is time for fast retransmit.
-func (c *Conn) findsLoss() bool {
+	if mended := c.endProbe(f, e, seg); mended && r.mode == modeOpen {
+		c.enter(f, modeReduce, e)
+	}
 	if c.has(flagSACK) {
-		return c.rec.dupAcks >= dupThresh || c.firstHoleLost() // RFC 6675, 5, (2)
+		wait = c.rackDetect(st, f, e)
+	} else {
+		c.countDuplicates(st, f, e)
 	}
-	// RFC 6582, 3.2, step 2: duplicates of what went before the last recovery don't count.
-	return c.rec.dupAcks >= dupThresh && c.rec.recover.Less(c.snd.una)
-}
-
-func (c *Conn) enterRecovery() {
-	flight := uint32(c.snd.nxt - c.snd.una)
-	c.rec.mode = modeRecovery
-	c.rec.recover = c.snd.nxt
-	c.rec.rtxNxt = c.snd.una
-	c.cc.onLoss(flight, c.payloadMSS())
-	// RFC 6675, 5, (4.3): the first is sent whatever pipe says.
-	c.flags |= flagForce
-}
-
-// onNewACK takes in that SND.UNA has moved by n octets while flight octets were in flight.
-func (c *Conn) onNewACK(n, flight uint32) {
-	mss := c.payloadMSS()
-	c.rec.rtxNxt = wire.MaxSeq(c.rec.rtxNxt, c.snd.una)
-	left := uint32(c.snd.nxt - c.snd.una)
 	switch {
-	case c.rec.mode == modeOpen:
-		c.rec.dupAcks = 0
-		c.rec.recover = wire.MaxSeq(c.rec.recover, c.snd.una-1)
-		c.cc.onAck(n, flight, mss, false)
-		if c.has(flagSACK) && c.rec.nSacked > 0 && c.firstHoleLost() {
-			c.enterRecovery()
+	case f.lost > 0 && r.mode < modeRecovery:
+		c.enter(f, modeRecovery, e)
+	case r.mode == modeOpen && seg.Flags.Has(wire.ECE) && c.has(flagECN):
+		c.enter(f, modeReduce, e) // RFC 3168, 6.1.2
+		c.flags |= flagCWR
+	}
+	e.mode = r.mode
+	e.left, e.total = f.pipe(c), f.rate.delivered
+	e.sample.finish(&f.rate, e.now, c.rtt.least)
+	f.controller().onAck(&f.win, e)
+	if f.control != BBR && (r.mode == modeReduce || r.mode == modeRecovery) {
+		r.prr(&f.win, e)
+	}
+	return wait
+}
+
+// leave ends a recovery.
+func (c *Conn) leave(f *flight) {
+	r := &f.rec
+	if r.mode == modeRecovery || r.mode == modeReduce {
+		f.controller().onRecovered(&f.win)
+	}
+	if r.mode != modeReduce {
+		f.rack.onRecoveryOver()
+	}
+	r.mode, r.frto, r.undo = modeOpen, frtoOff, false
+	r.dupAcks, r.dupOctets = 0, 0
+}
+
+// prr is RFC 6937 with the heuristic of its revision, 6.2: as much is sent as has arrived, in the proportion
+// in which the window shrinks, and if too little is in flight, one segment more for each acknowledgment that
+// brings progress without a further loss.
+func (r *recovery) prr(w *window, e *ackEvent) {
+	r.prrDelivered += e.delivered
+	var n int64
+	if e.left > w.ssthresh {
+		n = (int64(r.prrDelivered)*int64(w.ssthresh)+int64(r.prrFlight)-1)/int64(max(r.prrFlight, 1)) - int64(r.prrOut)
+	} else {
+		limit := max(int64(r.prrDelivered)-int64(r.prrOut), int64(e.delivered))
+		if e.acked > 0 && e.lost == 0 {
+			limit += int64(w.mss)
 		}
-	case c.rec.recover.LessEq(c.snd.una):
-		if c.rec.mode == modeRecovery {
-			c.cc.onRecovered(left, mss)
-		} else {
-			c.cc.onAck(n, flight, mss, true)
-		}
-		c.rec.mode, c.rec.dupAcks = modeOpen, 0
-		c.flags &^= flagForce
-	case c.rec.mode == modeLoss:
-		c.cc.onAck(n, flight, mss, true)
-	case !c.has(flagSACK):
+		n = min(int64(w.ssthresh)-int64(e.left), limit)
+	}
+	if r.prrOut == 0 {
+		n = max(n, int64(w.mss)) // the fast retransmit itself
+	}
+	w.cwnd = e.left + uint32(max(n, 0))
+}
+
+// countDuplicates finds losses without SACK: RFC 5681, 3.2 and RFC 6582, 3.2.
+func (c *Conn) countDuplicates(st *Stack, f *flight, e *ackEvent) {
+	r, mss := &f.rec, f.win.mss
+	switch {
+	case e.acked > 0 && r.mode == modeRecovery:
 		// RFC 6582, 3.2, step 3, partial acknowledgments: the next hole begins here. Of the duplicates, as
 		// many as were acknowledged now no longer stand for anything in flight.
-		c.rec.dupAcks -= uint8(min((n-1)/mss, uint32(c.rec.dupAcks)))
-		c.rec.rtxNxt = c.snd.una
-		c.flags |= flagForce
+		r.dupOctets -= min(r.dupOctets, e.acked-min(e.acked, mss))
+		e.delivered = min(e.acked, mss)
+		c.markHeadLost(st, f, e)
+	case e.acked > 0:
+		r.dupAcks, r.dupOctets = 0, 0
+		if r.mode == modeOpen {
+			r.recover = wire.MaxSeq(r.recover, c.snd.una-1)
+		}
+	case e.flight == 0 || !e.duplicate:
+	default:
+		r.dupAcks = min(r.dupAcks, 0xfe) + 1
+		room := f.pipe(c)
+		n := min(mss, room-min(room, mss)) // the first segment itself has not arrived
+		r.dupOctets += n
+		e.delivered += n
+		// After a time-out what was sent again causes duplicates, which say nothing.
+		if r.mode < modeRecovery && r.findsLoss(c.snd.una) {
+			c.markHeadLost(st, f, e)
+		}
+	}
+}
+
+// markHeadLost marks the first segment in flight as lost.
+func (c *Conn) markHeadLost(st *Stack, f *flight, e *ackEvent) {
+	if f.head == 0 {
+		return
+	}
+	end := wire.MinSeq(c.snd.una.Add(f.win.mss), c.snd.nxt)
+	if end.Less(st.runs[f.head].end) && !st.split(f, f.head, end) {
+		return
+	}
+	if r := &st.runs[f.head]; !r.has(runLost) {
+		f.markLost(r, c.snd.una, e)
+		f.rec.dupOctets = min(f.rec.dupOctets, uint32(c.snd.nxt-c.snd.una)-f.lost)
 	}
 }
 
 // onRTO takes in that the retransmission timer has expired (RFC 6298, 5.4 to 5.7).
-func (c *Conn) onRTO() {
-	c.flags |= flagKarn
+func (c *Conn) onRTO(st *Stack, f *flight, now Time) {
 	if c.snd.window() == 0 {
 		c.flags |= flagProbe // the peer has taken its window back
 		return
 	}
-	again := c.rec.mode == modeLoss
-	c.cc.onRTO(uint32(c.snd.nxt-c.snd.una), c.payloadMSS(), again)
-	c.rec.mode = modeLoss
-	c.rec.recover = c.snd.nxt
-	c.rec.rtxNxt = c.snd.una
-	c.rec.dupAcks = 0
-	c.rec.nSacked = 0 // RFC 2018, 8: the peer may have dropped what it had reported
-	c.flags &^= flagForce
+	e := &st.ack
+	*e = ackEvent{now: micros(now), flight: uint32(c.snd.nxt - c.snd.una), pipe: f.pipe(c)}
+	r := &f.rec
+	first := r.mode != modeLoss
+	c.enter(f, modeLoss, e)
+	st.markAllLost(c, f, e)
+	r.dupAcks, r.dupOctets = 0, 0
+	r.frto = frtoOff
+	if first {
+		r.frto = frtoFirst
+	}
+	f.rack.probing = false
+	f.win.cwnd = f.pipe(c) + f.win.mss
 }
 
-// onRetransmitted notes that [seq, end) was sent again.
-func (c *Conn) onRetransmitted(seq, end wire.Seq) {
-	c.rec.rtxNxt = end
-	c.flags |= flagKarn
-	if c.has(flagForce) {
-		c.flags &^= flagForce
-		c.startRTO() // a time-out while this is under way would be too early
+// onRetransmitted notes that [seq, end) goes out once more.
+func (c *Conn) onRetransmitted(st *Stack, f *flight, seq, end wire.Seq, now Time) {
+	r := &f.rec
+	if !r.sentAgain {
+		r.sentAgain, r.undoAt = true, c.nowLow
+	}
+	r.undoLeft++
+	r.prrOut += uint32(end - seq)
+	st.again(c, f, seq, end, micros(now))
+}
+
+// tryUndo takes the reduction of the window back if nothing was lost, and reports whether it did.
+func (c *Conn) tryUndo(st *Stack, f *flight, e *ackEvent) bool {
+	r := &f.rec
+	if e.dsack && r.undo && r.sentAgain {
+		r.undoLeft--
+	}
+	if r.mode < modeRecovery || !r.undo {
+		return false
+	}
+	switch {
+	// RFC 5682, 3.1, step 3: octets arrived that were sent before the time-out, and only then.
+	case r.frto != frtoOff && e.original && e.delivered > 0:
+	// RFC 3522 (Eifel): what is acknowledged was there before it was sent again.
+	case e.acked > 0 && e.tsok && r.sentAgain && int32(c.nowLow-e.echo-r.undoAt) < 0:
+	// RFC 2883, 5 and RFC 3708: each retransmission was superfluous.
+	case r.sentAgain && r.undoLeft <= 0:
+	default:
+		c.advanceFRTO(f, e)
+		return false
+	}
+	st.unmarkLost(f)
+	f.win.cwnd = max(f.win.cwnd, r.priorCwnd)
+	f.win.ssthresh = max(f.win.ssthresh, r.priorSsthresh)
+	f.controller().onUndo(&f.win)
+	c.snd.backoff = 0
+	r.undo, r.frto = false, frtoOff
+	r.dupAcks, r.dupOctets = 0, 0
+	return true
+}
+
+// advanceFRTO is RFC 5682, 3.1, step 2: progress lets new octets go, a duplicate ends the doubt.
+func (c *Conn) advanceFRTO(f *flight, e *ackEvent) {
+	switch {
+	case f.rec.mode != modeLoss || f.rec.frto == frtoOff:
+	case e.acked > 0 && f.rec.frto == frtoFirst:
+		f.rec.frto = frtoNew
+	default:
+		f.rec.frto = frtoOff
 	}
 }
 
 // nextLost returns what of the lost octets is sent next.
-func (c *Conn) nextLost() plan {
-	switch {
-	case c.rec.mode == modeLoss:
-		lo, hi := c.holeFrom(c.rec.rtxNxt)
-		return c.resend(lo, wire.MinSeq(hi, c.rec.recover))
-	case !c.has(flagSACK) || c.has(flagForce):
-		if c.rec.rtxNxt != c.snd.una {
-			return plan{}
-		}
-		_, hi := c.holeFrom(c.snd.una)
-		return c.resend(c.snd.una, hi)
-	}
-	// RFC 6675, 4, NextSeg, (1).
-	lo, hi := c.holeFrom(c.rec.rtxNxt)
-	if !c.isLost(lo) {
-		return plan{}
-	}
+func (c *Conn) nextLost(st *Stack, f *flight) plan {
+	lo, hi := st.firstLost(c, f)
 	return c.resend(lo, hi)
 }
 
-// nextDoubtful returns what is sent if nothing is known to be lost and nothing is new: the next hole below
-// what the peer has reported (RFC 6675, 4, NextSeg, (3)). Rule (4), the rescue of the last segment, is left
-// to the retransmission timer.
-func (c *Conn) nextDoubtful() plan {
-	if c.rec.mode != modeRecovery || c.rec.nSacked == 0 {
-		return plan{}
+// onReorderTimer looks again for what is lost by now (RFC 8985, 6.3).
+func (c *Conn) onReorderTimer(st *Stack, f *flight, now Time) {
+	e := &st.ack
+	*e = ackEvent{now: micros(now), flight: uint32(c.snd.nxt - c.snd.una), pipe: f.pipe(c)}
+	wait := c.rackDetect(st, f, e)
+	if f.lost > 0 && f.rec.mode < modeRecovery {
+		c.enter(f, modeRecovery, e)
 	}
-	lo, hi := c.holeFrom(c.rec.rtxNxt)
-	if c.rec.highest().LessEq(lo) {
-		return plan{}
+	e.left = f.pipe(c)
+	if f.control != BBR && f.rec.mode == modeRecovery {
+		f.rec.prr(&f.win, e)
 	}
-	return c.resend(lo, hi)
-}
-
-// pipe estimates how many octets are in the network (RFC 6675, 4, SetPipe).
-func (c *Conn) pipe() uint32 {
-	if c.rec.mode == modeOpen && c.rec.nSacked == 0 && c.rec.dupAcks == 0 {
-		return uint32(c.snd.nxt - c.snd.una)
+	c.startRTO()
+	if wait > 0 {
+		c.startTimer(timerReorder, Time(wait)*Microsecond)
 	}
-	if !c.has(flagSACK) && c.rec.mode != modeLoss {
-		return c.pipeReno()
-	}
-	// From the end to the beginning, because what is lost shows in what arrived behind it.
-	var pipe uint32
-	end, n := c.snd.nxt, int(c.rec.nSacked)
-	for i := n; i >= 0; i-- {
-		begin := c.snd.una
-		if i > 0 {
-			begin = c.rec.sacked[i-1].Hi
-		}
-		pipe += c.holePipe(begin, end)
-		if i > 0 {
-			end = c.rec.sacked[i-1].Lo
-		}
-	}
-	return pipe
-}
-
-// holePipe returns what of a hole is in the network: the originals unless lost, and what was sent again.
-func (c *Conn) holePipe(lo, hi wire.Seq) (n uint32) {
-	again := wire.MinSeq(hi, c.rec.rtxNxt)
-	if c.rec.mode != modeOpen && lo.Less(again) {
-		n = uint32(again - lo)
-	}
-	switch {
-	case c.rec.mode == modeLoss:
-		lo = wire.MaxSeq(lo, wire.MinSeq(c.rec.recover, hi))
-	case c.isLost(lo):
-		return n
-	}
-	return n + uint32(hi-lo)
-}
-
-// pipeReno is pipe without SACK: each duplicate stands for a segment that has left the network.
-func (c *Conn) pipeReno() uint32 {
-	mss := c.payloadMSS()
-	flight := uint32(c.snd.nxt - c.snd.una)
-	first := min(flight, mss)
-	pipe := flight - min(uint32(c.rec.dupAcks)*mss, flight-first)
-	if c.rec.mode == modeRecovery {
-		pipe = pipe - first + uint32(c.rec.rtxNxt-c.snd.una)
-	}
-	return pipe
 }

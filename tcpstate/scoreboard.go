@@ -2,107 +2,160 @@ package tcpstate
 
 import "github.com/xhttpd/xhttpd/internal/wire"
 
-// takeSACK enters the blocks of seg into the scoreboard (RFC 2018, 5; RFC 6675, 3) and reports whether one of
-// them told anything new. A block that lies outside of what is in flight is a lie, a duplicate's report
-// (RFC 2883), or old, and is ignored.
-func (c *Conn) takeSACK(seg *wire.Segment) (news bool) {
-	for _, b := range seg.Options.SACK[:seg.Options.NSACK] {
+// ackEvent is what one acknowledgment, or one look at the clock, says about what is in flight.
+type ackEvent struct {
+	now  uint32 // µs
+	tsok bool   // the segment echoes a timestamp of ours:
+	echo uint32 // how many ms ago we sent it
+
+	acked     uint32 // octets by which SND.UNA moved
+	delivered uint32 // octets that are known to have arrived, and were not before
+	lost      uint32 // octets that are believed lost, and were not before
+	flight    uint32 // SND.NXT − SND.UNA before it
+	pipe      uint32 // in the network before it
+	left      uint32 // in the network after it
+	total     uint32 // delivery.delivered after it
+	rtt       uint32 // round trip of the octets that were sent last, µs; 0: not measured
+	sample    rateSample
+	mode      mode
+
+	duplicate    bool // it acknowledges the same once more, and carries nothing else
+	original     bool // octets that were sent once, and long ago, arrived: after a time-out, that it was spurious
+	again        bool // octets that were sent more than once were acknowledged
+	dsack        bool // the peer got something twice
+	first        uint32
+	hasFirst     bool // first is when the earliest of the acknowledged octets was sent
+	sackFirst    uint32
+	hasSACKFirst bool // likewise of those that were SACKed
+	last         uint32
+	hasLast      bool // last is when the last of all of them was sent
+}
+
+// takeSACK enters the blocks of seg into the runs (RFC 2018, 5) and reports whether one of them told
+// anything new. A block that lies outside of what is in flight is a lie, or old, and is ignored; one that
+// was acknowledged already is a DSACK (RFC 2883, 4).
+func (c *Conn) takeSACK(st *Stack, f *flight, seg *wire.Segment, e *ackEvent) (news bool) {
+	before := e.delivered
+	for k, b := range seg.Options.SACK[:seg.Options.NSACK] {
+		if k == 0 && c.isDSACK(seg, b) {
+			e.dsack = true
+			continue
+		}
 		// By distance from the acknowledgment: a block of half the sequence space passes any comparison in pairs.
 		lo, hi := uint32(b.Lo-seg.Ack), uint32(b.Hi-seg.Ack)
 		if lo == 0 || hi <= lo || hi > uint32(c.snd.nxt-seg.Ack) {
 			continue
 		}
-		if c.rec.add(b) {
-			news = true
+		if !b.Hi.LessEq(c.snd.una) {
+			c.markSACKed(st, f, b, e)
 		}
 	}
-	return news
+	return e.delivered != before
 }
 
-// add enters the span b and reports whether it was not yet covered.
-func (r *recovery) add(b wire.Span) bool {
-	var next [maxSacked + 1]wire.Span
-	n, placed := 0, false
-	for _, s := range r.sacked[:r.nSacked] {
+// isDSACK is RFC 2883, 4: the first block lies below the acknowledgment, or in the second block.
+func (c *Conn) isDSACK(seg *wire.Segment, b wire.Span) bool {
+	n := uint32(b.Hi - b.Lo)
+	if n == 0 || n > 1<<30 {
+		return false
+	}
+	if b.Hi.LessEq(seg.Ack) {
+		return c.snd.una.Sub(b.Lo) <= int32(c.snd.maxWindow()) // RFC 8985, 7.4.2; not something from long ago
+	}
+	if seg.Options.NSACK < 2 {
+		return false
+	}
+	outer := seg.Options.SACK[1]
+	return outer.Lo.LessEq(b.Lo) && b.Hi.LessEq(outer.Hi)
+}
+
+// markSACKed enters one block.
+func (c *Conn) markSACKed(st *Stack, f *flight, b wire.Span, e *ackEvent) {
+	begin, prev := c.snd.una, uint32(0)
+	for i := f.head; i != 0 && begin.Less(b.Hi); {
+		r := &st.runs[i]
 		switch {
-		case s.Lo.LessEq(b.Lo) && b.Hi.LessEq(s.Hi):
-			return false
-		case s.Hi.Less(b.Lo):
-			next[n] = s
-			n++
-		case b.Hi.Less(s.Lo):
-			if !placed {
-				next[n], placed = b, true
-				n++
+		case r.has(runSACKed) || r.end.LessEq(b.Lo):
+		case begin.Less(b.Lo):
+			if !st.split(f, i, b.Lo) {
+				return // it will be sent again in vain
 			}
-			next[n] = s
-			n++
+			r = &st.runs[i]
 		default:
-			b = wire.Span{Lo: wire.MinSeq(s.Lo, b.Lo), Hi: wire.MaxSeq(s.Hi, b.Hi)}
+			if b.Hi.Less(r.end) && !st.split(f, i, b.Hi) {
+				return
+			}
+			r = &st.runs[i]
+			c.onDelivered(f, r, begin, r.end, e)
+			e.sackFirst, e.hasSACKFirst = earliest(e.sackFirst, e.hasSACKFirst, r)
+			r.flags = r.flags&^runLost | runSACKed
+			f.sacked += uint32(r.end - begin)
+			if prev != 0 && st.runs[prev].has(runSACKed) {
+				st.runs[prev].end = r.end
+				begin = r.end
+				st.cut(f, prev, i)
+				i = st.runs[prev].next
+				continue
+			}
 		}
+		begin, prev = r.end, i
+		i = r.next
 	}
-	if !placed {
-		next[n] = b
-		n++
-	}
-	if n > maxSacked {
-		copy(next[smallest(&next):], next[smallest(&next)+1:])
-		n--
-	}
-	r.nSacked = uint8(copy(r.sacked[:], next[:n]))
-	return true
 }
 
-// smallest returns the index of the span that is the least loss to forget; of equals, the last.
-func smallest(spans *[maxSacked + 1]wire.Span) (at int) {
-	for i, s := range spans {
-		if s.Hi-s.Lo <= spans[at].Hi-spans[at].Lo {
-			at = i
+// takeACK removes what lies before the acknowledgment from the runs. SND.UNA is still the old one.
+func (c *Conn) takeACK(st *Stack, f *flight, ack wire.Seq, e *ackEvent) {
+	begin := c.snd.una
+	for f.head != 0 && begin.Less(ack) {
+		r := &st.runs[f.head]
+		end := wire.MinSeq(r.end, ack)
+		if r.has(runSACKed) {
+			f.sacked -= uint32(end - begin)
+		} else {
+			c.onDelivered(f, r, begin, end, e)
+			e.first, e.hasFirst = earliest(e.first, e.hasFirst, r)
+			e.again = e.again || r.has(runAgain)
 		}
+		if end != r.end {
+			break
+		}
+		begin = end
+		st.cut(f, 0, f.head)
 	}
-	return at
 }
 
-// forgetBelow removes what is before una.
-func (r *recovery) forgetBelow(una wire.Seq) {
-	n := uint8(0)
-	for _, s := range r.sacked[:r.nSacked] {
-		if s.Hi.LessEq(una) {
-			continue
-		}
-		s.Lo = wire.MaxSeq(s.Lo, una)
-		r.sacked[n] = s
-		n++
+func earliest(at uint32, has bool, r *run) (uint32, bool) {
+	switch {
+	case r.has(runAgain): // RFC 6298, 3 (Karn): nobody knows which copy arrived
+		return at, has
+	case !has || int32(r.sentAt-at) < 0:
+		return r.sentAt, true
 	}
-	r.nSacked = n
+	return at, has
 }
 
-// highest returns the end of what the peer has reported, which must not be nothing.
-func (r *recovery) highest() wire.Seq { return r.sacked[r.nSacked-1].Hi }
-
-// holeFrom returns the first hole in the scoreboard that begins at or behind seq, or goes over it.
-func (c *Conn) holeFrom(seq wire.Seq) (lo, hi wire.Seq) {
-	lo = wire.MaxSeq(seq, c.snd.una)
-	for _, s := range c.rec.sacked[:c.rec.nSacked] {
-		if lo.Less(s.Lo) {
-			return lo, s.Lo
-		}
-		lo = wire.MaxSeq(lo, s.Hi)
+// onDelivered takes in that the octets [begin, end) of r have arrived.
+func (c *Conn) onDelivered(f *flight, r *run, begin, end wire.Seq, e *ackEvent) {
+	n := uint32(end - begin)
+	e.delivered += n
+	f.rate.delivered += n
+	f.rate.deliveredAt = e.now
+	if r.has(runLost) {
+		f.lost -= n
 	}
-	return lo, c.snd.nxt
-}
-
-// isLost is RFC 6675, 4, IsLost: enough arrived behind seq to believe that seq did not.
-func (c *Conn) isLost(seq wire.Seq) bool {
-	var octets uint32
-	spans := 0
-	for _, s := range c.rec.sacked[:c.rec.nSacked] {
-		if seq.Less(s.Hi) {
-			octets += uint32(s.Hi - wire.MaxSeq(s.Lo, seq))
-			spans++
+	e.sample.take(&f.rate, r)
+	if !r.has(runAgain) {
+		if !e.hasLast || int32(r.sentAt-e.last) > 0 {
+			e.last, e.hasLast = r.sentAt, true
+		}
+		// RFC 8985, 6.2, step 3: something that was sent earlier arrives later.
+		if end.LessEq(f.rack.fack) {
+			f.rack.reordering = true
+		}
+		if end.LessEq(f.rec.recover) {
+			e.original = true
 		}
 	}
-	return spans >= dupThresh || octets > (dupThresh-1)*c.payloadMSS()
+	f.rack.fack = wire.MaxSeq(f.rack.fack, end)
+	c.rackAdvance(f, r, end, e)
 }
-
-func (c *Conn) firstHoleLost() bool { return c.rec.nSacked > 0 && c.isLost(c.snd.una) }

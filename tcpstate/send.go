@@ -2,14 +2,16 @@ package tcpstate
 
 import "github.com/xhttpd/xhttpd/internal/wire"
 
-// WantsTransmit reports whether PollTransmit would yield a segment now.
-func (c *Conn) WantsTransmit(now Time) bool { return c.next().kind != planNone }
+// WantsTransmit reports whether PollTransmit would yield a segment now. If it would later, Deadline says when.
+func (c *Conn) WantsTransmit(st *Stack, now Time) bool {
+	return c.inTime(st.of(c), c.next(st), now)
+}
 
 // PollTransmit yields the next segment to be sent, or false. The caller sends every segment that it gets:
 // SND.NXT and the timers have moved by then.
-func (c *Conn) PollTransmit(now Time, out *Transmit) bool {
-	p := c.next()
-	if p.kind == planNone {
+func (c *Conn) PollTransmit(st *Stack, now Time, out *Transmit) bool {
+	p := c.next(st)
+	if p.kind == planNone || !c.inTime(st.of(c), p, now) {
 		return false
 	}
 	c.setNow(now)
@@ -33,16 +35,81 @@ func (c *Conn) PollTransmit(now Time, out *Transmit) bool {
 	}
 	switch p.kind {
 	case planNew:
-		c.snd.nxt = end
-		c.startTiming(end, now)
-		c.flags &^= flagProbe
+		c.onSent(st, &p, end, now, out)
 	case planRetransmit:
-		c.onRetransmitted(p.seq, end)
+		c.onSentAgain(st, &p, end, now)
 	case planProbe:
 		c.flags &^= flagProbe
 	}
 	c.settle()
 	return true
+}
+
+// inTime reports whether p may go now as far as pacing is concerned. It notes if something waits.
+func (c *Conn) inTime(f *flight, p plan, now Time) bool {
+	if p.kind == planNone {
+		return false
+	}
+	if f == nil || p.n == 0 || p.probe || f.pace.ready(&f.win, now) {
+		return true
+	}
+	c.flags |= flagPaced
+	return false
+}
+
+// onSent takes in that p, which ends at end, goes out for the first time.
+func (c *Conn) onSent(st *Stack, p *plan, end wire.Seq, now Time, out *Transmit) {
+	f := st.of(c)
+	if f == nil {
+		f = st.begin(c, now)
+	}
+	us := micros(now)
+	if c.snd.una == c.snd.nxt {
+		f.rate.restart(us)
+	}
+	st.push(f, end, us, c.snd.una)
+	c.snd.nxt = end
+	f.rec.prrOut += uint32(end - p.seq)
+	c.flags &^= flagProbe
+	if p.n > 0 && c.has(flagECN) {
+		out.ECT = true
+		if c.has(flagCWR) {
+			out.Flags |= wire.CWR // RFC 3168, 6.1.2
+			c.flags &^= flagCWR
+		}
+	}
+	// As Linux does, the first window of a connection is not paced.
+	if out.Off >= initialWindow(f.win.mss) {
+		f.pace.sent(&f.win, p.n, now)
+	}
+	if c.snd.nxt == c.snd.end && f.pipe(c) < f.win.cwnd {
+		f.rate.setAppLimited(f.pipe(c))
+	}
+	c.probed(f, p, false)
+	if c.tmr.kind == timerNone || c.tmr.kind == timerProbe {
+		c.startLossTimer(f)
+	}
+}
+
+// onSentAgain takes in that p, which ends at end, goes out once more.
+func (c *Conn) onSentAgain(st *Stack, p *plan, end wire.Seq, now Time) {
+	f := st.of(c)
+	c.onRetransmitted(st, f, p.seq, end, now)
+	f.pace.sent(&f.win, p.n, now)
+	c.probed(f, p, true)
+	if p.seq == c.snd.una && !p.probe {
+		c.startRTO() // a time-out while this is under way would be too early
+	}
+}
+
+// probed notes that p was a tail loss probe, if it was.
+func (c *Conn) probed(f *flight, p *plan, again bool) {
+	if !p.probe {
+		return
+	}
+	c.flags &^= flagTailProbe
+	f.rack.probing, f.rack.probeAgain, f.rack.probeEnd = true, again, c.snd.nxt
+	c.startRTO()
 }
 
 // emitReset completes the RST of RFC 9293, 3.10.5.
@@ -68,6 +135,9 @@ func (c *Conn) putACK(out *Transmit) {
 	ack := c.rcv.nxt
 	if c.rcv.pending > 0 && !c.has(flagAckNow) {
 		ack = wire.MaxSeq(c.rcv.lastAck(), c.Boundary())
+	}
+	if c.has(flagECE) {
+		out.Flags |= wire.ECE
 	}
 	out.Ack = ack
 	out.Wnd = c.advertise(ack)

@@ -32,7 +32,7 @@ func TestInitialWindow(t *testing.T) {
 
 // RFC 9293, 3.8.6: the peer's window is respected to the octet, scaled or not (RFC 7323, 2.3).
 func TestPeersWindowIsRespected(t *testing.T) {
-	w := open(t, window(2345), scaled(0))
+	w := open(t, offers(2345), scaled(0))
 	w.in()
 	w.c.Write(5000)
 	w.expect(". 1:1001(1000) ack 101", ". 1001:2001(1000) ack 101") // 345 octets are less than half of it
@@ -43,7 +43,7 @@ func TestPeersWindowIsRespected(t *testing.T) {
 	w.in(wnd(1000))
 	w.expect("P. 4001:5001(1000) ack 101")
 
-	w = open(t, window(3), scaled(9))
+	w = open(t, offers(3), scaled(9))
 	w.in()
 	w.c.Write(5000)
 	w.expect(". 1:1001(1000) ack 101") // of 1536
@@ -52,7 +52,7 @@ func TestPeersWindowIsRespected(t *testing.T) {
 // RFC 9293, 3.8.6.2.1: nothing is sent in crumbs, but the last piece of a response goes at once, in flight or
 // not (no Nagle, 3.7.4).
 func TestSillyWindowAvoidance(t *testing.T) {
-	w := open(t, window(1400))
+	w := open(t, offers(1400))
 	w.in()
 	w.c.Write(1450)
 	w.expect(". 1:1001(1000) ack 101") // 400 are neither the rest, nor a segment, nor half of the window
@@ -72,7 +72,7 @@ func TestSillyWindowAvoidance(t *testing.T) {
 
 // RFC 9293, 3.8.6.2.1: the override time-out ends the wait for a better window.
 func TestSillyWindowOverride(t *testing.T) {
-	w := open(t, window(60000))
+	w := open(t, offers(60000))
 	w.quiet()
 	w.in(wnd(100))
 	w.c.Write(5000)
@@ -118,7 +118,7 @@ func TestZeroWindowProbes(t *testing.T) {
 
 // A FIN takes part in the window like an octet.
 func TestFINNeedsWindow(t *testing.T) {
-	w := open(t, window(1000))
+	w := open(t, offers(1000))
 	w.in()
 	w.c.Write(1000)
 	w.c.Close()
@@ -191,7 +191,7 @@ func TestNothingMovesWithoutPolling(t *testing.T) {
 	w.c.Write(5000)
 	before := w.c
 	for range 3 {
-		if !w.c.WantsTransmit(w.now) {
+		if !w.c.WantsTransmit(w.st, w.now) {
 			t.Fatal("does not want to transmit")
 		}
 	}
@@ -222,7 +222,7 @@ func TestMoreThan4GiB(t *testing.T) {
 			total += uint64(n)
 			left -= n
 			s := wire.Segment{Seq: w.c.rcv.nxt, Ack: w.c.snd.nxt, Flags: wire.ACK, Wnd: 60000}
-			w.c.OnSegment(&s, w.now)
+			w.c.OnSegment(w.st, &s, w.now)
 			w.check()
 		}
 		if w.c.AckedOff() != uint32(total) || w.c.WrittenOff() != uint32(total) || !w.c.Quiescent() {
@@ -241,12 +241,12 @@ func TestMoreThan4GiBDiscarded(t *testing.T) {
 	var total uint64
 	for total < 5<<30 {
 		s := wire.Segment{Seq: w.c.rcv.nxt, Ack: w.c.snd.nxt, Flags: wire.ACK, Wnd: 60000, Payload: payload}
-		if in := w.c.OnSegment(&s, w.now); in.Drop != DropDiscarded {
+		if in := w.c.OnSegment(w.st, &s, w.now); in.Drop != DropDiscarded {
 			t.Fatal(in.Drop)
 		}
 		total += uint64(len(payload))
 		var out Transmit
-		for w.c.PollTransmit(w.now, &out) {
+		for w.c.PollTransmit(w.st, w.now, &out) {
 		}
 		if out.Ack != s.Seq+wire.Seq(len(payload)) {
 			t.Fatalf("acknowledged %d of %d", out.Ack, s.Seq)

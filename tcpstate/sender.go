@@ -35,10 +35,11 @@ func (c *Conn) finSent() bool { return c.snd.nxt == c.snd.end+1 }
 
 // plan is a segment that might be sent.
 type plan struct {
-	kind planKind
-	fin  bool
-	seq  wire.Seq
-	n    uint32 // octets of payload
+	kind  planKind
+	fin   bool
+	probe bool // a tail loss probe, which no window holds back
+	seq   wire.Seq
+	n     uint32 // octets of payload
 }
 
 type planKind uint8
@@ -53,7 +54,7 @@ const (
 )
 
 // next decides what would be sent now. It changes nothing.
-func (c *Conn) next() plan {
+func (c *Conn) next(st *Stack) plan {
 	switch {
 	case c.has(flagRST):
 		return plan{kind: planRST, seq: c.snd.nxt}
@@ -63,7 +64,7 @@ func (c *Conn) next() plan {
 	case c.has(flagAckNow) && c.rcv.nHeld > 0:
 		return c.bare(planACK)
 	}
-	if p := c.nextData(); p.kind != planNone {
+	if p := c.nextData(st); p.kind != planNone {
 		return p
 	}
 	switch {
@@ -80,21 +81,31 @@ func (c *Conn) next() plan {
 func (c *Conn) bare(kind planKind) plan { return plan{kind: kind, seq: c.snd.nxt} }
 
 // nextData returns what of the stream is sent next, by the order of RFC 6675, 4, NextSeg: what is lost, what
-// is new, what may be lost.
-func (c *Conn) nextData() plan {
+// is new. What else may be lost is RACK's business.
+func (c *Conn) nextData(st *Stack) plan {
 	if c.snd.una == c.snd.nxt && c.snd.nxt == c.snd.end && !c.state.owesFIN() {
 		return plan{}
 	}
-	if c.rec.mode == modeOpen {
-		return c.withinCwnd(c.nextNew(c.has(flagProbe)))
+	f := st.of(c)
+	if f == nil {
+		return c.nextNew(c.has(flagProbe))
 	}
-	if p := c.nextLost(); p.kind != planNone {
-		return c.withinCwnd(p)
+	if c.has(flagTailProbe) {
+		if p := c.nextProbe(); p.kind != planNone {
+			return p
+		}
 	}
-	if p := c.nextNew(c.has(flagProbe)); p.kind != planNone {
-		return c.withinCwnd(p)
+	p := c.nextLost(st, f)
+	if p.kind == planNone || f.rec.frto == frtoNew {
+		if fresh := c.nextNew(c.has(flagProbe)); fresh.kind != planNone {
+			p = fresh
+		}
 	}
-	return c.withinCwnd(c.nextDoubtful())
+	// With nothing in flight a segment may go whatever the congestion window.
+	if pipe := f.pipe(c); p.n > 0 && pipe > 0 && pipe+p.n > f.win.cwnd {
+		return plan{}
+	}
+	return p
 }
 
 // nextNew returns the segment of new data that the peer's window allows. override lifts the avoidance of the
@@ -138,17 +149,6 @@ func (c *Conn) resend(seq, end wire.Seq) plan {
 	p := plan{kind: planRetransmit, seq: seq, n: n}
 	if c.snd.end.Less(seq.Add(n)) { // the FIN is in it
 		p.n, p.fin = n-1, true
-	}
-	return p
-}
-
-// withinCwnd lets p pass if the congestion window does.
-func (c *Conn) withinCwnd(p plan) plan {
-	if p.n == 0 || p.kind == planRetransmit && c.has(flagForce) || c.snd.una == c.snd.nxt {
-		return p
-	}
-	if c.pipe()+p.n > c.cc.cwnd {
-		return plan{}
 	}
 	return p
 }

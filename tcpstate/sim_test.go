@@ -20,6 +20,7 @@ type sim struct {
 	order int
 
 	l      *Listener
+	st     *Stack
 	flow   wire.Flow
 	c      Conn
 	open   bool
@@ -44,6 +45,7 @@ type path struct {
 	pipelined              bool
 	closes                 closer
 	flow                   wire.Flow
+	control                Control
 }
 
 type closer uint8
@@ -82,7 +84,7 @@ func requestOctet(i uint32) byte  { return byte(i*7 + i>>9) }
 func responseOctet(i uint32) byte { return byte(i*13 + i>>11) }
 
 func newSim(t testing.TB, r *rand.Rand, p path) *sim {
-	s := &sim{TB: t, r: r, p: p, now: start, l: NewListener(p.cfg, key), flow: p.flow}
+	s := &sim{TB: t, st: NewStack(StackConfig{Control: p.control, Flights: 1, Runs: 2000}), r: r, p: p, now: start, l: NewListener(p.cfg, key), flow: p.flow}
 	s.client.init(s)
 	return s
 }
@@ -132,7 +134,7 @@ func (s *sim) step() bool {
 		soonest(s.queue[0].at)
 	}
 	if s.open {
-		soonest(s.c.Deadline())
+		soonest(s.c.Deadline(s.st))
 	}
 	soonest(s.client.deadline())
 	soonest(s.pollAt)
@@ -157,11 +159,11 @@ func (s *sim) step() bool {
 }
 
 func (s *sim) serverTimers() {
-	if !s.open || s.c.Deadline() == 0 || s.c.Deadline() > s.now {
+	if !s.open || s.c.Deadline(s.st) == 0 || s.c.Deadline(s.st) > s.now {
 		return
 	}
 	before := s.c.State()
-	switch f := s.c.OnTimeout(s.now); f {
+	switch f := s.c.OnTimeout(s.st, s.now); f {
 	case Closed, TimedOut:
 		s.over, s.open = f, false
 	case IdleExpired, HeadExpired:
@@ -178,7 +180,7 @@ func (s *sim) toServer(seg *wire.Segment) {
 		}
 	}
 	before := s.c.State()
-	in := s.c.OnSegment(seg, s.now)
+	in := s.c.OnSegment(s.st, seg, s.now)
 	if in.Fate != Alive {
 		s.over, s.open = in.Fate, false
 		s.checkServer(before)
@@ -254,7 +256,7 @@ func (s *sim) transmit() {
 			break
 		}
 		before := s.c.State()
-		if !s.c.PollTransmit(s.now, &out) {
+		if !s.c.PollTransmit(s.st, s.now, &out) {
 			break
 		}
 		s.checkServer(before)
@@ -280,15 +282,15 @@ var nextStates = map[State][]State{
 }
 
 func (s *sim) checkServer(before State) {
-	if err := invariants(&s.c); err != nil {
+	if err := invariants(s.st, &s.c); err != nil {
 		s.Fatalf("at %d ms: %v", (s.now-start)/Millisecond, err)
 	}
 	after := s.c.State()
 	if after == before || after == StateClosed {
 		return
 	}
-	for _, st := range nextStates[before] {
-		if st == after {
+	for _, next := range nextStates[before] {
+		if next == after {
 			return
 		}
 	}
@@ -296,8 +298,8 @@ func (s *sim) checkServer(before State) {
 }
 
 func (p path) String() string {
-	return fmt.Sprintf("loss %.2f dup %.2f reorder %.2f delay %d ms window %d << %v, %d × (%d → %d), options %+v, pipelined %v, closes %d",
-		p.loss, p.dup, p.reorder, p.delay/Millisecond, p.window, p.syn.HasWScale, p.num, p.request, p.response, p.syn, p.pipelined, p.closes)
+	return fmt.Sprintf("%v loss %.2f dup %.2f reorder %.2f delay %d ms window %d << %v, %d × (%d → %d), options %+v, pipelined %v, closes %d",
+		p.control, p.loss, p.dup, p.reorder, p.delay/Millisecond, p.window, p.syn.HasWScale, p.num, p.request, p.response, p.syn, p.pipelined, p.closes)
 }
 
 // Octets arrive whole and in order, whatever the network does, and both ends close.
@@ -320,7 +322,7 @@ func walk(t testing.TB, seed uint64) {
 		loss: float64(r.IntN(4)) * 0.04, dup: float64(r.IntN(3)) * 0.05, reorder: float64(r.IntN(4)) * 0.07,
 		window: uint32(1000 + r.IntN(60000)), stalls: r.IntN(4) == 0,
 		request: 1 + r.IntN(3000), response: 1 + r.IntN(40000), num: 1 + r.IntN(6),
-		pipelined: r.IntN(2) == 0, closes: closer(r.IntN(int(numClosers))),
+		pipelined: r.IntN(2) == 0, closes: closer(r.IntN(int(numClosers))), control: Control(r.IntN(int(NumControls))),
 	}
 	if r.IntN(3) == 0 {
 		p.irs = -wire.Seq(r.IntN(3000))
@@ -356,24 +358,27 @@ func TestLargeObjectOverABadLink(t *testing.T) {
 		{"timestamps", wire.Options{HasTS: true}, 600 * Second},
 		{"no options", wire.Options{}, 600 * Second},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			r := random(t, 6)
-			c.syn.HasMSS, c.syn.MSS = true, 1460
-			p := path{
-				cfg: DefaultConfig(), syn: c.syn, irs: wire.Seq(r.Uint32()), delay: 10 * Millisecond, flow: flow4,
-				loss: 0.05, reorder: 0.05, window: 60000, request: 200, response: 20_000_000, num: 1,
-			}
-			if c.syn.HasWScale {
-				p.window = 1 << 20
-			}
-			s := newSim(t, r, p)
-			if !s.run(Hour) || s.over == TimedOut || s.over == Reset {
-				t.Fatalf("not done: server %v %v, client at %d", s.c.State(), s.over, s.client.rcvNxt)
-			}
-			t.Logf("%d ms, %d segments", (s.now-start)/Millisecond, s.sent)
-			if s.now-start > c.most {
-				t.Errorf("took %d s", (s.now-start)/Second)
-			}
-		})
+		for control := range NumControls {
+			t.Run(c.name+" "+control.String(), func(t *testing.T) {
+				r := random(t, 6)
+				c.syn.HasMSS, c.syn.MSS = true, 1460
+				p := path{
+					cfg: DefaultConfig(), syn: c.syn, irs: wire.Seq(r.Uint32()), delay: 10 * Millisecond, flow: flow4,
+					loss: 0.05, reorder: 0.05, window: 60000, request: 200, response: 20_000_000, num: 1,
+					control: control,
+				}
+				if c.syn.HasWScale {
+					p.window = 1 << 20
+				}
+				s := newSim(t, r, p)
+				if !s.run(Hour) || s.over == TimedOut || s.over == Reset {
+					t.Fatalf("not done: server %v %v, client at %d", s.c.State(), s.over, s.client.rcvNxt)
+				}
+				t.Logf("%d ms, %d segments", (s.now-start)/Millisecond, s.sent)
+				if s.now-start > c.most {
+					t.Errorf("took %d s", (s.now-start)/Second)
+				}
+			})
+		}
 	}
 }

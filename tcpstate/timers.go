@@ -15,6 +15,8 @@ type timerKind uint8
 const (
 	timerNone     timerKind = iota
 	timerRTO                // something is in flight
+	timerProbe              // something is: the tail loss probe comes before the time-out
+	timerReorder            // something is: it may soon be late enough to be lost
 	timerPersist            // nothing is, because of the peer's window
 	timerLinger             // FIN-WAIT-2
 	timerTimeWait           // TIME-WAIT
@@ -50,7 +52,9 @@ func (c *Conn) currentPhase() phase {
 // settle brings the timers in line with everything else. Each call that changes the connection ends with it.
 func (c *Conn) settle() {
 	if p := c.currentPhase(); p != c.tmr.phase {
-		c.restartAfterIdle()
+		if idle := Time(c.tick()-c.tmr.mark) * Millisecond; c.tmr.phase != phaseSending && idle > c.rto() {
+			c.mem.idle = true
+		}
 		c.tmr.phase = p
 		c.tmr.mark = c.tick()
 	}
@@ -66,7 +70,7 @@ func (c *Conn) arm() {
 		// started on the way into the state
 	case c.snd.una != c.snd.nxt:
 		// RFC 6298, 5.1: when something is in flight, the timer runs.
-		if c.tmr.kind != timerRTO {
+		if c.tmr.kind != timerRTO && c.tmr.kind != timerProbe && c.tmr.kind != timerReorder {
 			c.startRTO()
 		}
 	case c.state == FinWait2:
@@ -113,7 +117,7 @@ func (c *Conn) phaseLimit() Time {
 }
 
 // Deadline returns when OnTimeout wants to be called, or 0 if no timer runs.
-func (c *Conn) Deadline() Time {
+func (c *Conn) Deadline(st *Stack) Time {
 	if c.state == StateClosed {
 		return 0
 	}
@@ -133,26 +137,36 @@ func (c *Conn) Deadline() Time {
 	if d := c.phaseLimit(); d != 0 {
 		consider(now - int64(c.tick()-c.tmr.mark) + int64(d/Millisecond) + 1)
 	}
-	if next < 0 {
+	f := st.of(c)
+	paced := f != nil && c.has(flagPaced)
+	switch {
+	case next < 0 && !paced:
 		return 0
+	case next < 0:
+		return f.pace.at
 	}
-	return max(Time(next)*Millisecond, 1)
+	d := max(Time(next)*Millisecond, 1)
+	if paced {
+		d = min(d, f.pace.at)
+	}
+	return d
 }
 
 // OnTimeout does what is due at now. Afterwards PollTransmit may have something. For what the Fate asks of
 // the caller, see there; called before Deadline, it does nothing.
-func (c *Conn) OnTimeout(now Time) Fate {
+func (c *Conn) OnTimeout(st *Stack, now Time) Fate {
 	if c.state == StateClosed {
 		return Closed
 	}
 	c.setNow(now)
+	c.flags &^= flagPaced // PollTransmit sets it again if it is too early
 	if c.has(flagAckTimer) && int16(uint16(c.nowLow)-c.rcv.ackAt) >= 0 {
 		c.flags |= flagAckNow
 		c.flags &^= flagAckTimer
 	}
 	fate := Alive
 	if c.tmr.kind != timerNone && c.tick().due(c.tmr.at) {
-		fate = c.onTimer()
+		fate = c.onTimer(st, now)
 	}
 	if fate == Alive {
 		fate = c.onPhaseLimit()
@@ -161,7 +175,7 @@ func (c *Conn) OnTimeout(now Time) Fate {
 }
 
 // onTimer does what the timer that has expired stands for.
-func (c *Conn) onTimer() Fate {
+func (c *Conn) onTimer(st *Stack, now Time) Fate {
 	switch c.tmr.kind {
 	case timerLinger, timerTimeWait:
 		// RFC 9293, 3.10.8: the TIME-WAIT time-out deletes the connection. FIN-WAIT-2 has no limit there;
@@ -180,8 +194,13 @@ func (c *Conn) onTimer() Fate {
 		if c.snd.backoff > maxBackoff {
 			return c.giveUp()
 		}
-		c.onRTO()
+		c.onRTO(st, st.of(c), now)
 		c.startRTO()
+	case timerProbe:
+		c.flags |= flagTailProbe
+		c.startRTO()
+	case timerReorder:
+		c.onReorderTimer(st, st.of(c), now)
 	}
 	return Alive
 }

@@ -15,6 +15,7 @@ import (
 type world struct {
 	t        *testing.T
 	l        *Listener
+	st       *Stack
 	flow     wire.Flow
 	c        Conn
 	now      Time
@@ -24,6 +25,7 @@ type world struct {
 	tsEcr    uint32 // what the peer echoes
 	wnd      uint16 // of the peer's segments, unless they say otherwise
 	last     Transmit
+	paced    bool // otherwise nothing waits for its time
 }
 
 // setup is what a world is made with.
@@ -35,6 +37,7 @@ type setup struct {
 	fresh bool // without the first request
 	now   Time
 	flow  wire.Flow
+	stack StackConfig
 }
 
 var (
@@ -51,12 +54,13 @@ const start = 1234*Hour + 567891234*Nanosecond
 // open begins a connection. By default: MSS 1000, no other option, so that numbers are easy to read.
 func open(t *testing.T, change ...func(*setup)) *world {
 	t.Helper()
-	s := setup{cfg: DefaultConfig(), syn: wire.Options{HasMSS: true, MSS: 1000}, irs: 7_000_000, wnd: 60000, now: start, flow: flow4}
+	s := setup{cfg: DefaultConfig(), syn: wire.Options{HasMSS: true, MSS: 1000}, irs: 7_000_000, wnd: 60000, now: start, flow: flow4,
+		stack: StackConfig{Flights: 1, Runs: 3000}}
 	s.cfg.MSS4 = 1000
 	for _, f := range change {
 		f(&s)
 	}
-	w := &world{t: t, l: NewListener(s.cfg, key), flow: s.flow, now: s.now, irs: s.irs, wnd: s.wnd}
+	w := &world{t: t, st: NewStack(s.stack), l: NewListener(s.cfg, key), flow: s.flow, now: s.now, irs: s.irs, wnd: s.wnd}
 	var out Transmit
 	if v := w.l.OnSYN(&w.flow, &wire.Segment{Seq: s.irs, Flags: wire.SYN, Wnd: s.wnd, Options: s.syn}, w.now, &out); v != SYNReply {
 		t.Fatalf("OnSYN: %v", v)
@@ -70,7 +74,7 @@ func open(t *testing.T, change ...func(*setup)) *world {
 	if s.fresh {
 		return w
 	}
-	if in := w.c.OnSegment(&first, w.now); len(in.Data) != 100 || in.Off != 0 {
+	if in := w.c.OnSegment(w.st, &first, w.now); len(in.Data) != 100 || in.Off != 0 {
 		t.Fatalf("first segment: %+v", in)
 	}
 	w.c.Received(100, nil)
@@ -82,8 +86,11 @@ func open(t *testing.T, change ...func(*setup)) *world {
 func withSACK(s *setup) { s.syn.SACKPermitted = true }
 func withTS(s *setup)   { s.syn.HasTS, s.syn.TSVal = true, uint32(s.now/Millisecond) }
 func fresh(s *setup)    { s.fresh = true }
-func window(n uint16) func(*setup) {
+func offers(n uint16) func(*setup) {
 	return func(s *setup) { s.wnd = n }
+}
+func with(k Control) func(*setup) {
+	return func(s *setup) { s.stack.Control = k }
 }
 func scaled(peer uint8) func(*setup) {
 	return func(s *setup) { s.syn.HasWScale, s.syn.WScale = true, peer }
@@ -152,7 +159,7 @@ func (w *world) absolute(d draft) wire.Segment {
 func (w *world) in(fields ...func(*draft)) Input {
 	w.t.Helper()
 	s := w.absolute(segment(fields...))
-	in := w.c.OnSegment(&s, w.now)
+	in := w.c.OnSegment(w.st, &s, w.now)
 	w.check()
 	return in
 }
@@ -179,9 +186,12 @@ func (w *world) drop(want Drop, fields ...func(*draft)) {
 // poll returns the next segment as text, or "".
 func (w *world) poll() string {
 	w.t.Helper()
-	wants := w.c.WantsTransmit(w.now)
+	if f := w.st.of(&w.c); f != nil && !w.paced {
+		f.win.rate = 0
+	}
+	wants := w.c.WantsTransmit(w.st, w.now)
 	var out Transmit
-	got := w.c.PollTransmit(w.now, &out)
+	got := w.c.PollTransmit(w.st, w.now, &out)
 	if got != wants {
 		w.t.Fatalf("WantsTransmit says %v, PollTransmit %v", wants, got)
 	}
@@ -246,12 +256,12 @@ func (w *world) flood() (segments int, octets uint32) {
 func (w *world) wait(d Time) Fate {
 	w.t.Helper()
 	w.now += d
-	if at := w.c.Deadline(); at == 0 || at > w.now {
+	if at := w.c.Deadline(w.st); at == 0 || at > w.now {
 		return Alive
 	}
-	f := w.c.OnTimeout(w.now)
+	f := w.c.OnTimeout(w.st, w.now)
 	w.check()
-	if at := w.c.Deadline(); at != 0 && at <= w.now {
+	if at := w.c.Deadline(w.st); at != 0 && at <= w.now {
 		w.t.Fatalf("after OnTimeout the deadline lies %d ms back", (w.now-at)/Millisecond)
 	}
 	return f
@@ -267,7 +277,7 @@ func (w *world) quiet() {
 // waitTimer jumps to the deadline.
 func (w *world) waitTimer() (Fate, Time) {
 	w.t.Helper()
-	at := w.c.Deadline()
+	at := w.c.Deadline(w.st)
 	if at == 0 {
 		w.t.Fatal("no timer runs")
 	}
@@ -284,23 +294,24 @@ func (w *world) state(want State) {
 
 func (w *world) check() {
 	w.t.Helper()
-	if err := invariants(&w.c); err != nil {
+	if err := invariants(w.st, &w.c); err != nil {
 		w.t.Fatal(err)
 	}
 }
 
 // invariants returns what is wrong with c, whatever has happened to it.
-func invariants(c *Conn) error {
-	s, r := &c.snd, &c.rec
+func invariants(st *Stack, c *Conn) error {
+	s := &c.snd
 	past := s.end
 	if c.state.ourFIN() {
 		past++
 	}
+	lossTimer := c.tmr.kind == timerRTO || c.tmr.kind == timerProbe || c.tmr.kind == timerReorder
 	switch {
 	case c.state >= NumStates || c.state == SynReceived:
 		return fmt.Errorf("state %d", c.state)
 	case c.state == StateClosed:
-		if c.Deadline() != 0 || c.tmr.kind != timerNone {
+		if c.Deadline(st) != 0 || c.tmr.kind != timerNone {
 			return fmt.Errorf("a timer runs in CLOSED")
 		}
 		return nil
@@ -308,31 +319,57 @@ func invariants(c *Conn) error {
 		return fmt.Errorf("SND.UNA %d is behind SND.NXT %d", s.una-s.iss, s.nxt-s.iss)
 	case past.Less(s.nxt):
 		return fmt.Errorf("SND.NXT %d is behind the end of the stream %d", s.nxt-s.iss, past-s.iss)
-	case s.una != s.nxt && c.tmr.kind != timerRTO:
-		return fmt.Errorf("octets in flight without a retransmission timer")
+	case s.una != s.nxt && !lossTimer:
+		return fmt.Errorf("octets in flight with timer %d", c.tmr.kind)
 	case c.state == FinWait2 && c.tmr.kind != timerLinger, c.state == TimeWait && c.tmr.kind != timerTimeWait:
 		return fmt.Errorf("%v with timer %d", c.state, c.tmr.kind)
 	case s.una == s.nxt && (c.state == Established || c.state == CloseWait) && s.nxt != s.end && s.window() == 0 && c.tmr.kind != timerPersist:
 		return fmt.Errorf("a closed window without a persist timer")
-	case c.cc.cwnd < c.payloadMSS():
-		return fmt.Errorf("cwnd %d below one segment", c.cc.cwnd)
-	case r.rtxNxt.Less(s.una) && r.mode != modeOpen, s.nxt.Less(r.rtxNxt):
-		return fmt.Errorf("rtxNxt %d outside of %d to %d", r.rtxNxt-s.iss, s.una-s.iss, s.nxt-s.iss)
-	case r.mode != modeOpen && r.recover.LessEq(s.una):
-		return fmt.Errorf("in recovery with everything acknowledged")
 	case c.rcv.unacked > 0 && !c.has(flagAckTimer|flagAckNow):
 		return fmt.Errorf("%d octets unacknowledged without a timer", c.rcv.unacked)
 	case c.has(flagDiscard) && c.rcv.pending > 0:
 		return fmt.Errorf("pending octets while discarding")
-	case c.pipe() > 2*uint32(s.nxt-s.una):
-		return fmt.Errorf("pipe %d with %d in flight: una %d, %+v", c.pipe(), s.nxt-s.una, s.una, *r)
+	case c.flight == 0 && s.una != s.nxt:
+		return fmt.Errorf("octets in flight without a flight")
+	case c.flight != 0:
+		return st.of(c).invariants(st, c)
 	}
-	lo := s.una - 1 // a peer that reneges acknowledges less than it has reported
-	for _, b := range r.sacked[:r.nSacked] {
-		if !lo.Less(b.Lo) || !b.Lo.Less(b.Hi) || s.nxt.Less(b.Hi) {
-			return fmt.Errorf("scoreboard %v with SND.UNA %d, SND.NXT %d", r.sacked[:r.nSacked], s.una, s.nxt)
+	return nil
+}
+
+func (f *flight) invariants(st *Stack, c *Conn) error {
+	s := &c.snd
+	if f.win.cwnd == 0 && f.rec.mode == modeOpen {
+		return fmt.Errorf("no window")
+	}
+	if f.rec.mode != modeOpen && f.rec.recover.LessEq(s.una) && s.una != s.nxt {
+		return fmt.Errorf("in recovery with everything acknowledged")
+	}
+	begin, sacked, lost, n, last := s.una, uint32(0), uint32(0), uint32(0), uint32(0)
+	for i := f.head; i != 0; i = st.runs[i].next {
+		r := &st.runs[i]
+		if !begin.Less(r.end) {
+			return fmt.Errorf("run %d ends at %d, begins at %d", n, r.end-s.iss, begin-s.iss)
 		}
-		lo = b.Hi
+		if r.has(runSACKed) {
+			sacked += uint32(r.end - begin)
+		}
+		if r.has(runLost) {
+			lost += uint32(r.end - begin)
+		}
+		if r.has(runSACKed) && r.has(runLost) {
+			return fmt.Errorf("run %d has arrived and is lost", n)
+		}
+		begin, last = r.end, i
+		n++
+	}
+	switch {
+	case begin != s.nxt && n > 0:
+		return fmt.Errorf("runs end at %d, SND.NXT is %d", begin-s.iss, s.nxt-s.iss)
+	case sacked != f.sacked || lost != f.lost || n != f.nRuns || last != f.tail:
+		return fmt.Errorf("%d SACKed, %d lost, %d runs; counted %d, %d, %d", sacked, lost, n, f.sacked, f.lost, f.nRuns)
+	case int(n) != st.usedRuns && len(st.flights) == 2:
+		return fmt.Errorf("%d runs are taken, %d are in use", st.usedRuns, n)
 	}
 	return nil
 }

@@ -135,10 +135,11 @@ func (d *daemon) addresses() ([]netip.Addr, error) {
 }
 
 func (d *daemon) openLoops(context.Context) error {
-	listener, err := d.listener()
+	sysctls, err := redirect.ReadSysctls(os.DirFS("/proc/sys"))
 	if err != nil {
 		return err
 	}
+	listener, control := d.listener(&sysctls), d.congestionControl(&sysctls)
 	var mac wire.MAC
 	copy(mac[:], d.iface.HardwareAddr)
 	for _, socket := range d.sockets {
@@ -147,7 +148,7 @@ func (d *daemon) openLoops(context.Context) error {
 			return err
 		}
 		loop, err := dataplane.New(dataplane.Config{
-			Device: socket, Handover: injector, Store: d.cache, Listener: listener,
+			Device: socket, Handover: injector, Store: d.cache, Listener: listener, Control: control,
 			Unix: func() int64 { return time.Now().Unix() }, LocalMAC: mac, MTU: d.iface.MTU,
 			MaxConns: d.cfg.MaxConnections, MaxBuffers: d.cfg.MaxBuffers, KeepAliveRequests: d.keepAliveRequests(),
 		})
@@ -160,17 +161,28 @@ func (d *daemon) openLoops(context.Context) error {
 }
 
 // listener is the same for all loops: a flow may change its queue between SYN and request.
-func (d *daemon) listener() (*tcpstate.Listener, error) {
-	sysctls, err := redirect.ReadSysctls(os.DirFS("/proc/sys"))
-	if err != nil {
-		return nil, err
-	}
+func (d *daemon) listener(sysctls *redirect.Sysctls) *tcpstate.Listener {
 	cfg := tcpstate.DefaultConfig()
 	cfg.MSS4, cfg.MSS6 = uint16(d.iface.MTU-40), uint16(d.iface.MTU-60)
 	cfg.Timestamps, cfg.SACK, cfg.WindowScaling = sysctls.Timestamps, sysctls.SACK, sysctls.WindowScaling
+	cfg.ECN = sysctls.ECN >= 1 // 2, the default, is to accept it when it is offered
 	cfg.KeepAliveTimeout = tcpstate.Time(d.cfg.KeepAliveTimeout)
 	cfg.HeadTimeout = tcpstate.Time(d.cfg.HeadTimeout)
-	return tcpstate.NewListener(cfg, wire.NewKey()), nil
+	return tcpstate.NewListener(cfg, wire.NewKey())
+}
+
+// congestionControl is the kernel's algorithm, so that nobody loses by being served from here.
+func (d *daemon) congestionControl(sysctls *redirect.Sysctls) tcpstate.Control {
+	name := d.cfg.CongestionControl
+	if name == "auto" {
+		name = sysctls.CongestionControl
+	}
+	control, ok := tcpstate.ParseControl(name)
+	if !ok {
+		control = tcpstate.CUBIC
+		d.log.Warn("congestion control is not the kernel's, which xhttpd lacks", "kernel", name, "instead", control)
+	}
+	return control
 }
 
 func (d *daemon) openAdmin(ctx context.Context) error {

@@ -84,7 +84,7 @@ func (l *Loop) handOver(i uint32, held []byte) {
 // connection must not get a socket any more.
 func (l *Loop) onHanding(i uint32) {
 	p, s := &l.pkt, l.slots.at(i)
-	if p.Segment.Flags.Has(wire.RST) && s.conn.OnSegment(&p.Segment, l.now).Fate == tcpstate.Reset {
+	if p.Segment.Flags.Has(wire.RST) && s.conn.OnSegment(l.st, &p.Segment, l.now).Fate == tcpstate.Reset {
 		l.cfg.Handover.Cancel(&s.flow)
 		l.release(i)
 		return

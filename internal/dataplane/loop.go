@@ -51,6 +51,8 @@ type Config struct {
 	Handover Handover
 	Store    Store
 	Listener *tcpstate.Listener
+	// Control is the algorithm of congestion control.
+	Control tcpstate.Control
 	// Unix returns the wall-clock time in seconds, for the Date field. It is called once for a Step.
 	Unix func() int64
 	// LocalMAC is the interface's address: frames to another are not ours. The zero value takes any.
@@ -84,6 +86,7 @@ type Loop struct {
 	cfg   Config
 	now   tcpstate.Time
 	unix  uint32
+	st    *tcpstate.Stack
 	slots arena
 	work  workArena
 	wheel wheel
@@ -117,7 +120,7 @@ func New(cfg Config) (*Loop, error) {
 	setDefault(&cfg.MaxConns, 65536)
 	setDefault(&cfg.MaxBuffers, 4096)
 	setDefault(&cfg.HandoverTimeout, 30*time.Second)
-	l := &Loop{cfg: cfg}
+	l := &Loop{cfg: cfg, st: tcpstate.NewStack(tcpstate.StackConfig{Control: cfg.Control, Flights: cfg.MaxConns})}
 	l.slots.init(cfg.MaxConns)
 	l.work.init(cfg.MaxConns, cfg.MaxBuffers)
 	l.give.init(cfg.MTU)
@@ -219,11 +222,11 @@ func (l *Loop) onTimer(i uint32) {
 		l.retryHandover(i)
 		return
 	}
-	if d := s.conn.Deadline(); d == 0 || d > l.now {
+	if d := s.conn.Deadline(l.st); d == 0 || d > l.now {
 		l.schedule(i)
 		return
 	}
-	switch s.conn.OnTimeout(l.now) {
+	switch s.conn.OnTimeout(l.st, l.now) {
 	case tcpstate.Closed, tcpstate.Reset:
 		l.release(i)
 		return
@@ -251,7 +254,7 @@ func (l *Loop) live(i uint32) *slot {
 func (l *Loop) schedule(i uint32) {
 	s := l.slots.at(i)
 	l.noteState(s)
-	d := s.conn.Deadline()
+	d := s.conn.Deadline(l.st)
 	if s.flags&flagHanding != 0 {
 		d = l.work.at(s.work).retryAt
 	}

@@ -106,7 +106,7 @@ func (l *Loop) onSegment(i uint32) (newSYN bool) {
 		l.onHanding(i)
 		return false
 	}
-	in := s.conn.OnSegment(&p.Segment, l.now)
+	in := s.conn.OnSegment(l.st, &p.Segment, l.now)
 	if in.Drop != tcpstate.DropNone {
 		l.count.Drops[dropOf(in.Drop)]++
 	}
@@ -122,7 +122,7 @@ func (l *Loop) onSegment(i uint32) (newSYN bool) {
 	if s = l.advance(i, &in); s == nil {
 		return false
 	}
-	if s.conn.WantsTransmit(l.now) {
+	if s.conn.WantsTransmit(l.st, l.now) {
 		l.markReady(i)
 	}
 	l.work.settle(s)
@@ -140,6 +140,7 @@ func (l *Loop) release(i uint32) {
 	} else {
 		l.count.Connections[s.counted]--
 	}
+	l.st.Release(&s.conn)
 	l.work.dropWork(s)
 	l.slots.remove(i)
 }

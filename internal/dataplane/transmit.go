@@ -14,7 +14,7 @@ func (l *Loop) transmit() {
 			if l.frame() == nil {
 				return // nobody polls, and no state moves
 			}
-			if !s.conn.PollTransmit(l.now, &l.out) {
+			if !s.conn.PollTransmit(l.st, l.now, &l.out) {
 				break
 			}
 			l.put(s)
@@ -37,7 +37,7 @@ func (l *Loop) transmit() {
 func (l *Loop) put(s *slot) {
 	frame := l.frame()
 	t := &l.out
-	h := wire.Header{Src: l.cfg.LocalMAC, Dst: s.peer, Flow: &s.flow, Seq: t.Seq, Ack: t.Ack, Flags: t.Flags, Wnd: t.Wnd, Options: &t.Options}
+	h := wire.Header{Src: l.cfg.LocalMAC, Dst: s.peer, Flow: &s.flow, Seq: t.Seq, Ack: t.Ack, Flags: t.Flags, Wnd: t.Wnd, ECT: t.ECT, Options: &t.Options}
 	if t.Len > 0 {
 		at := h.HeaderLen()
 		l.work.read(s, frame[at:at+int(t.Len)], t.Off)

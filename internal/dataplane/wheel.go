@@ -10,7 +10,7 @@ import (
 // stays in its bucket until that comes, and is then put where it belongs: so the usual case, a deadline
 // that every segment pushes back, costs nothing.
 //
-//	bucket   0    1    2   …   at   …   4095        tick = time >> tickShift
+//	bucket   0    1    2   …   at   …   8191        tick = time >> tickShift
 //	                            └─ the next tick to be run
 type wheel struct {
 	heads [wheelSize]uint32
@@ -26,8 +26,8 @@ type timer struct {
 }
 
 const (
-	tickShift = 21 // 2.1 ms
-	wheelSize = 4096
+	tickShift = 19 // 0.52 ms: pacing waits for less than 2 ms
+	wheelSize = 8192
 	wheelMask = wheelSize - 1
 )
 

@@ -19,6 +19,7 @@ type Header struct {
 	Inbound  bool
 	Seq, Ack Seq
 	Flags    Flags
+	ECT      bool   // the IP header says ECT(0) (RFC 3168, 5)
 	Wnd      uint16 // as it stands in the header, scaled by the caller
 	Options  *Options
 }
@@ -58,9 +59,9 @@ func (h *Header) Build(frame []byte, n int) int {
 	}
 	length := TCPLen + opts + n
 	if v4 {
-		putIPv4(frame, src, dst, length)
+		putIPv4(frame, src, dst, length, h.tos())
 	} else {
-		putIPv6(frame, src, dst, length)
+		putIPv6(frame, src, dst, length, h.tos())
 	}
 	binary.BigEndian.PutUint16(tcp[0:], sport)
 	binary.BigEndian.PutUint16(tcp[2:], dport)
@@ -73,10 +74,18 @@ func (h *Header) Build(frame []byte, n int) int {
 	return l4 + length
 }
 
-func putIPv4(frame []byte, src, dst *Addr, length int) {
+// tos is the octet of IPv4's type of service, IPv6's traffic class.
+func (h *Header) tos() byte {
+	if h.ECT {
+		return 2
+	}
+	return 0
+}
+
+func putIPv4(frame []byte, src, dst *Addr, length int, tos byte) {
 	binary.BigEndian.PutUint16(frame[12:], etherIPv4)
 	ip := frame[EthLen : EthLen+IPv4Len]
-	ip[0], ip[1] = 0x45, 0
+	ip[0], ip[1] = 0x45, tos
 	binary.BigEndian.PutUint16(ip[2:], uint16(IPv4Len+length))
 	binary.BigEndian.PutUint16(ip[4:], 0) // an atomic datagram needs no identification (RFC 6864, 4.1)
 	binary.BigEndian.PutUint16(ip[6:], dontFragment)
@@ -86,10 +95,10 @@ func putIPv4(frame []byte, src, dst *Addr, length int) {
 	binary.BigEndian.PutUint16(ip[10:], ^Sum(ip, 0))
 }
 
-func putIPv6(frame []byte, src, dst *Addr, length int) {
+func putIPv6(frame []byte, src, dst *Addr, length int, tos byte) {
 	binary.BigEndian.PutUint16(frame[12:], etherIPv6)
 	ip := frame[EthLen : EthLen+IPv6Len]
-	binary.BigEndian.PutUint32(ip, 6<<28)
+	binary.BigEndian.PutUint32(ip, 6<<28|uint32(tos)<<20)
 	binary.BigEndian.PutUint16(ip[4:], uint16(length))
 	ip[6], ip[7] = protoTCP, defaultTTL
 	copy(ip[8:24], src[:])

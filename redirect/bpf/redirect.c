@@ -130,6 +130,7 @@ static __always_inline enum verdict assign_to(struct __sk_buff *skb, struct bpf_
 		.mss = r->mss,
 		.rcv_wscale = r->rcv_wscale,
 		.snd_wscale = r->snd_wscale,
+		.ecn_ok = r->ecn_ok,
 		.wscale_ok = r->wscale_ok,
 		.sack_ok = r->sack_ok,
 		.tstamp_ok = r->tstamp_ok,

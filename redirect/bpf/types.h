@@ -21,7 +21,7 @@ struct record {
 	__u16 mss;       /* the peer's */
 	__u8 rcv_wscale; /* the shift that we advertised */
 	__u8 snd_wscale; /* the peer's */
-	__u8 wscale_ok, sack_ok, tstamp_ok;
+	__u8 wscale_ok, sack_ok, tstamp_ok, ecn_ok;
 	__u8 state;      /* enum record_state */
 };
 
