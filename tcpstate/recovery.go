@@ -122,7 +122,10 @@ func (r *recovery) prr(w *window, e *ackEvent) {
 	r.prrDelivered += e.delivered
 	var n int64
 	if e.left > w.ssthresh {
-		n = (int64(r.prrDelivered)*int64(w.ssthresh)+int64(r.prrFlight)-1)/int64(max(r.prrFlight, 1)) - int64(r.prrOut)
+		n = int64(r.prrDelivered)*int64(w.ssthresh)/int64(max(r.prrFlight, 1)) - int64(r.prrOut)
+		if mss := int64(w.mss); n > 0 {
+			n = (n + mss - 1) / mss * mss // whole segments
+		}
 	} else {
 		limit := max(int64(r.prrDelivered)-int64(r.prrOut), int64(e.delivered))
 		if e.acked > 0 && e.lost == 0 {
@@ -130,8 +133,9 @@ func (r *recovery) prr(w *window, e *ackEvent) {
 		}
 		n = min(int64(w.ssthresh)-int64(e.left), limit)
 	}
-	if r.prrOut == 0 {
-		n = max(n, int64(w.mss)) // the fast retransmit itself
+	// The fast retransmit itself, and that of each further hole (RFC 6582, 3.2, step 3), is not held up.
+	if r.prrOut == 0 || e.partial {
+		n = max(n, int64(w.mss))
 	}
 	w.cwnd = e.left + uint32(max(n, 0))
 }
@@ -144,7 +148,7 @@ func (c *Conn) countDuplicates(st *Stack, f *flight, e *ackEvent) {
 		// RFC 6582, 3.2, step 3, partial acknowledgments: the next hole begins here. Of the duplicates, as
 		// many as were acknowledged now no longer stand for anything in flight.
 		r.dupOctets -= min(r.dupOctets, e.acked-min(e.acked, mss))
-		e.delivered = min(e.acked, mss)
+		e.delivered, e.partial = min(e.acked, mss), true
 		c.markHeadLost(st, f, e)
 	case e.acked > 0:
 		r.dupAcks, r.dupOctets = 0, 0

@@ -19,10 +19,12 @@ type ackEvent struct {
 	sample    rateSample
 	mode      mode
 
-	duplicate    bool // it acknowledges the same once more, and carries nothing else
-	original     bool // octets that were sent once, and long ago, arrived: after a time-out, that it was spurious
-	again        bool // octets that were sent more than once were acknowledged
-	dsack        bool // the peer got something twice
+	fack         wire.Seq // rack.fack before it
+	partial      bool     // without SACK: it acknowledges a part of what a recovery waits for
+	duplicate    bool     // it acknowledges the same once more, and carries nothing else
+	original     bool     // octets that were sent once, and long ago, arrived: after a time-out, that it was spurious
+	again        bool     // octets that were sent more than once were acknowledged
+	dsack        bool     // the peer got something twice
 	first        uint32
 	hasFirst     bool // first is when the earliest of the acknowledged octets was sent
 	sackFirst    uint32
@@ -149,7 +151,7 @@ func (c *Conn) onDelivered(f *flight, r *run, begin, end wire.Seq, e *ackEvent) 
 			e.last, e.hasLast = r.sentAt, true
 		}
 		// RFC 8985, 6.2, step 3: something that was sent earlier arrives later.
-		if end.LessEq(f.rack.fack) {
+		if end.LessEq(e.fack) {
 			f.rack.reordering = true
 		}
 		if end.LessEq(f.rec.recover) {

@@ -285,6 +285,23 @@ func (w *world) waitTimer() (Fate, Time) {
 	return w.wait(d), d
 }
 
+// flight is what the connection has borrowed from its Stack.
+func (w *world) flight() *flight { return w.st.of(&w.c) }
+
+func (w *world) mode() mode {
+	if f := w.flight(); f != nil {
+		return f.rec.mode
+	}
+	return modeOpen
+}
+
+func (w *world) window() window {
+	if f := w.flight(); f != nil {
+		return f.win
+	}
+	return window{cwnd: w.c.mem.cwnd, ssthresh: w.c.mem.ssthresh}
+}
+
 func (w *world) state(want State) {
 	w.t.Helper()
 	if got := w.c.State(); got != want {

@@ -46,7 +46,7 @@ func file(content string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(
 
 func sysctls(change map[string]string) fs.FS {
 	f := fstest.MapFS{}
-	for _, name := range []string{"tcp_timestamps", "tcp_sack", "tcp_window_scaling", "tcp_syncookies", "tcp_ecn", "conf/all/rp_filter", "conf/eth0/rp_filter"} {
+	for _, name := range []string{"tcp_timestamps", "tcp_sack", "tcp_window_scaling", "tcp_syncookies", "tcp_ecn", "tcp_congestion_control", "conf/all/rp_filter", "conf/eth0/rp_filter"} {
 		f["net/ipv4/"+name] = file("1\n")
 	}
 	for name, value := range change {
