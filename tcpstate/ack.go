@@ -54,8 +54,6 @@ func (c *Conn) armFlight(f *flight, e *ackEvent, wait uint32) {
 	case c.snd.una == c.snd.nxt:
 	case wait > 0:
 		c.startTimer(timerReorder, Time(wait)*Microsecond)
-	case c.tmr.kind == timerReorder:
-		c.startRTO()
 	case e.delivered > 0 || c.tmr.kind == timerNone:
 		c.startLossTimer(f)
 	}

@@ -25,6 +25,7 @@ type client struct {
 
 	rcvNxt   uint32 // octets received in order
 	ooo      []span // received beyond
+	twice    span   // received once more, to be reported
 	peerFIN  int64  // its position, or -1
 	gotFIN   bool
 	adv      uint32 // right edge that we have advertised, the furthest
@@ -161,6 +162,10 @@ func (c *client) segment(at uint32) wire.Segment {
 		seg.Options.HasTS, seg.Options.TSVal, seg.Options.TSEcr = true, c.clock(), c.tsRecent
 	}
 	if c.sack {
+		if c.twice.hi != 0 { // RFC 2883
+			seg.Options.SACK[0] = wire.Span{Lo: c.peerISS + 1 + wire.Seq(c.twice.lo), Hi: c.peerISS + 1 + wire.Seq(c.twice.hi)}
+			seg.Options.NSACK, c.twice = 1, span{}
+		}
 		for _, o := range c.ooo[:min(3, len(c.ooo))] {
 			seg.Options.SACK[seg.Options.NSACK] = wire.Span{Lo: c.peerISS + 1 + wire.Seq(o.lo), Hi: c.peerISS + 1 + wire.Seq(o.hi)}
 			seg.Options.NSACK++
@@ -285,6 +290,9 @@ func (c *client) onACK(seg *wire.Segment) {
 // take enters [lo, hi) and acknowledges: at once when something is odd, else every second segment or late.
 func (c *client) take(lo, hi uint32) {
 	inOrder := lo == c.rcvNxt && len(c.ooo) == 0
+	if lo < hi && (hi <= c.rcvNxt || slices.ContainsFunc(c.ooo, func(o span) bool { return o.lo <= lo && hi <= o.hi })) {
+		c.twice = span{lo, hi}
+	}
 	if hi > c.rcvNxt {
 		merged := span{max(lo, c.rcvNxt), hi}
 		c.ooo = slices.DeleteFunc(c.ooo, func(o span) bool {

@@ -13,6 +13,8 @@ type flight struct {
 	// The runs lie end to end and cover what is in flight, SND.UNA to SND.NXT.
 	head, tail uint32
 	nRuns      uint32
+	known      [4]wire.Span // stretches that were SACKed, to pass over what is reported again
+	nextKnown  uint8
 	sacked     uint32 // octets of runs that the peer holds
 	lost       uint32 // octets of runs that are lost and were not sent again
 	nextFree   uint32
@@ -164,7 +166,9 @@ func (st *Stack) coarsen(f *flight, fresh *run, una wire.Seq) {
 		f.lost -= n
 	}
 	fresh.flags |= t.flags & runAgain
+	fresh.next = 0
 	*t = *fresh
+	f.known = [4]wire.Span{}
 }
 
 // again notes that [seq, end), which lies in one run, was sent once more.
@@ -232,6 +236,7 @@ func (st *Stack) markAllLost(c *Conn, f *flight, e *ackEvent) {
 			st.runs[i].flags &^= runSACKed
 		}
 		f.sacked = 0
+		f.known = [4]wire.Span{}
 	}
 	for i := f.head; i != 0; i = st.runs[i].next {
 		r := &st.runs[i]

@@ -82,6 +82,10 @@ func (c *Conn) rackDetect(st *Stack, f *flight, e *ackEvent) (wait uint32) {
 	begin := c.snd.una
 	for i := f.head; i != 0; i = st.runs[i].next {
 		r := &st.runs[i]
+		// What was never sent again was sent in order: nothing further on can be older.
+		if !r.has(runAgain) && !begin.Less(f.rack.fack) && int32(r.sentAt-f.rack.sentAt) > 0 {
+			break
+		}
 		if !r.has(runSACKed|runLost) && sentAfter(f.rack.sentAt, f.rack.end, r.sentAt, r.end) {
 			if left := int32(r.sentAt + f.rack.rtt + reo - e.now); left <= 0 {
 				f.markLost(r, begin, e)

@@ -80,10 +80,11 @@ func (c *Conn) react(st *Stack, f *flight, e *ackEvent, seg *wire.Segment) (wait
 	if mended := c.endProbe(f, e, seg); mended && r.mode == modeOpen {
 		c.enter(f, modeReduce, e)
 	}
-	if c.has(flagSACK) {
-		wait = c.rackDetect(st, f, e)
-	} else {
+	switch {
+	case !c.has(flagSACK):
 		c.countDuplicates(st, f, e)
+	case e.delivered > 0: // else there is nothing new to conclude from
+		wait = c.rackDetect(st, f, e)
 	}
 	switch {
 	case f.lost > 0 && r.mode < modeRecovery:
@@ -111,7 +112,7 @@ func (c *Conn) leave(f *flight) {
 	if r.mode != modeReduce {
 		f.rack.onRecoveryOver()
 	}
-	r.mode, r.frto, r.undo = modeOpen, frtoOff, false
+	r.mode, r.frto = modeOpen, frtoOff // a DSACK may still undo it
 	r.dupAcks, r.dupOctets = 0, 0
 }
 
@@ -222,16 +223,19 @@ func (c *Conn) tryUndo(st *Stack, f *flight, e *ackEvent) bool {
 	if e.dsack && r.undo && r.sentAgain {
 		r.undoLeft--
 	}
-	if r.mode < modeRecovery || !r.undo {
-		return false
-	}
 	switch {
+	case !r.undo || r.mode == modeReduce:
+		return false
+	// RFC 2883, 5 and RFC 3708: each retransmission was superfluous, as it turns out now or later.
+	case e.dsack && r.sentAgain && r.undoLeft <= 0:
+	case r.mode == modeOpen:
+		return false
 	// RFC 5682, 3.1, step 3: octets arrived that were sent before the time-out, and only then.
 	case r.frto != frtoOff && e.original && e.delivered > 0:
+	// What was taken for lost has arrived before it was sent again.
+	case e.acked > 0 && !r.sentAgain && f.lost == 0 && r.mode == modeRecovery:
 	// RFC 3522 (Eifel): what is acknowledged was there before it was sent again.
 	case e.acked > 0 && e.tsok && r.sentAgain && int32(c.nowLow-e.echo-r.undoAt) < 0:
-	// RFC 2883, 5 and RFC 3708: each retransmission was superfluous.
-	case r.sentAgain && r.undoLeft <= 0:
 	default:
 		c.advanceFRTO(f, e)
 		return false

@@ -48,8 +48,8 @@ func (c *Conn) takeSACK(st *Stack, f *flight, seg *wire.Segment, e *ackEvent) (n
 		if lo == 0 || hi <= lo || hi > uint32(c.snd.nxt-seg.Ack) {
 			continue
 		}
-		if !b.Hi.LessEq(c.snd.una) {
-			c.markSACKed(st, f, b, e)
+		if !b.Hi.LessEq(c.snd.una) && !f.knows(b) && c.markSACKed(st, f, b, e) {
+			f.learn(b)
 		}
 	}
 	return e.delivered != before
@@ -71,8 +71,29 @@ func (c *Conn) isDSACK(seg *wire.Segment, b wire.Span) bool {
 	return outer.Lo.LessEq(b.Lo) && b.Hi.LessEq(outer.Hi)
 }
 
-// markSACKed enters one block.
-func (c *Conn) markSACKed(st *Stack, f *flight, b wire.Span, e *ackEvent) {
+// knows reports whether b was SACKed in full before.
+func (f *flight) knows(b wire.Span) bool {
+	for _, k := range f.known {
+		if k.Lo != k.Hi && k.Lo.LessEq(b.Lo) && b.Hi.LessEq(k.Hi) {
+			return true
+		}
+	}
+	return false
+}
+
+func (f *flight) learn(b wire.Span) {
+	for i := range f.known {
+		if k := &f.known[i]; k.Lo != k.Hi && k.Lo.LessEq(b.Hi) && b.Lo.LessEq(k.Hi) {
+			k.Lo, k.Hi = wire.MinSeq(k.Lo, b.Lo), wire.MaxSeq(k.Hi, b.Hi)
+			return
+		}
+	}
+	f.known[f.nextKnown] = b
+	f.nextKnown = (f.nextKnown + 1) % uint8(len(f.known))
+}
+
+// markSACKed enters one block, and reports whether there was memory for it.
+func (c *Conn) markSACKed(st *Stack, f *flight, b wire.Span, e *ackEvent) bool {
 	begin, prev := c.snd.una, uint32(0)
 	for i := f.head; i != 0 && begin.Less(b.Hi); {
 		r := &st.runs[i]
@@ -80,12 +101,12 @@ func (c *Conn) markSACKed(st *Stack, f *flight, b wire.Span, e *ackEvent) {
 		case r.has(runSACKed) || r.end.LessEq(b.Lo):
 		case begin.Less(b.Lo):
 			if !st.split(f, i, b.Lo) {
-				return // it will be sent again in vain
+				return false // it will be sent again in vain
 			}
 			r = &st.runs[i]
 		default:
 			if b.Hi.Less(r.end) && !st.split(f, i, b.Hi) {
-				return
+				return false
 			}
 			r = &st.runs[i]
 			c.onDelivered(f, r, begin, r.end, e)
@@ -103,10 +124,16 @@ func (c *Conn) markSACKed(st *Stack, f *flight, b wire.Span, e *ackEvent) {
 		begin, prev = r.end, i
 		i = r.next
 	}
+	return true
 }
 
 // takeACK removes what lies before the acknowledgment from the runs. SND.UNA is still the old one.
 func (c *Conn) takeACK(st *Stack, f *flight, ack wire.Seq, e *ackEvent) {
+	for i, k := range f.known {
+		if k.Hi.LessEq(ack) {
+			f.known[i] = wire.Span{}
+		}
+	}
 	begin := c.snd.una
 	for f.head != 0 && begin.Less(ack) {
 		r := &st.runs[f.head]

@@ -4,14 +4,14 @@ import "github.com/xhttpd/xhttpd/internal/wire"
 
 // WantsTransmit reports whether PollTransmit would yield a segment now. If it would later, Deadline says when.
 func (c *Conn) WantsTransmit(st *Stack, now Time) bool {
-	return c.inTime(st.of(c), c.next(st), now)
+	return c.next(st, now).kind != planNone
 }
 
 // PollTransmit yields the next segment to be sent, or false. The caller sends every segment that it gets:
 // SND.NXT and the timers have moved by then.
 func (c *Conn) PollTransmit(st *Stack, now Time, out *Transmit) bool {
-	p := c.next(st)
-	if p.kind == planNone || !c.inTime(st.of(c), p, now) {
+	p := c.next(st, now)
+	if p.kind == planNone {
 		return false
 	}
 	c.setNow(now)
@@ -47,9 +47,6 @@ func (c *Conn) PollTransmit(st *Stack, now Time, out *Transmit) bool {
 
 // inTime reports whether p may go now as far as pacing is concerned. It notes if something waits.
 func (c *Conn) inTime(f *flight, p plan, now Time) bool {
-	if p.kind == planNone {
-		return false
-	}
 	if f == nil || p.n == 0 || p.probe || f.pace.ready(&f.win, now) {
 		return true
 	}

@@ -53,8 +53,8 @@ const (
 	planRST
 )
 
-// next decides what would be sent now. It changes nothing.
-func (c *Conn) next(st *Stack) plan {
+// next decides what would be sent now. It changes nothing, but notes if something has to wait for its time.
+func (c *Conn) next(st *Stack, now Time) plan {
 	switch {
 	case c.has(flagRST):
 		return plan{kind: planRST, seq: c.snd.nxt}
@@ -64,7 +64,7 @@ func (c *Conn) next(st *Stack) plan {
 	case c.has(flagAckNow) && c.rcv.nHeld > 0:
 		return c.bare(planACK)
 	}
-	if p := c.nextData(st); p.kind != planNone {
+	if p := c.nextData(st); p.kind != planNone && c.inTime(st.of(c), p, now) {
 		return p
 	}
 	switch {

@@ -29,7 +29,9 @@ type sim struct {
 	pollAt Time // when the transmit ring has room again
 
 	client client
-	sent   int // segments by the server, for the report
+	sent   int  // segments by the server, for the report
+	idleAt Time // when the bottleneck has sent all that it holds
+	full   int  // segments that found no room in its queue
 }
 
 // path is what a sim is made with.
@@ -46,6 +48,8 @@ type path struct {
 	closes                 closer
 	flow                   wire.Flow
 	control                Control
+	rate                   float64 // of the bottleneck towards the client, octets a second; 0: none
+	queue                  float64 // of the bottleneck, octets
 }
 
 type closer uint8
@@ -84,7 +88,7 @@ func requestOctet(i uint32) byte  { return byte(i*7 + i>>9) }
 func responseOctet(i uint32) byte { return byte(i*13 + i>>11) }
 
 func newSim(t testing.TB, r *rand.Rand, p path) *sim {
-	s := &sim{TB: t, st: NewStack(StackConfig{Control: p.control, Flights: 1, Runs: 2000}), r: r, p: p, now: start, l: NewListener(p.cfg, key), flow: p.flow}
+	s := &sim{TB: t, st: NewStack(StackConfig{Control: p.control, Flights: 1, Runs: 20000}), r: r, p: p, now: start, l: NewListener(p.cfg, key), flow: p.flow}
 	s.client.init(s)
 	return s
 }
@@ -96,16 +100,31 @@ func (s *sim) carry(toServer bool, seg wire.Segment) {
 		copies = 2
 	}
 	for range copies {
-		if s.r.Float64() < s.p.loss {
+		d, ok := s.bottleneck(toServer, len(seg.Payload))
+		if !ok || s.r.Float64() < s.p.loss {
 			continue
 		}
-		d := s.p.delay
+		d += s.p.delay
 		if s.r.Float64() < s.p.reorder {
 			d += Time(s.r.Int64N(int64(s.p.delay)))
 		}
 		s.order++
 		heap.Push(&s.queue, arrival{s.now + d, s.order, toServer, seg})
 	}
+}
+
+// bottleneck returns how long a segment waits until the link has sent it, or false if there is no room for it.
+func (s *sim) bottleneck(toServer bool, payload int) (Time, bool) {
+	if toServer || s.p.rate == 0 {
+		return 0, true
+	}
+	s.idleAt = max(s.idleAt, s.now)
+	if float64(s.idleAt-s.now)/float64(Second)*s.p.rate > s.p.queue {
+		s.full++
+		return 0, false
+	}
+	s.idleAt += Time(float64(payload+66) / s.p.rate * float64(Second))
+	return s.idleAt - s.now, true
 }
 
 // run goes on until both sides are done, and reports whether they are before limit.

@@ -28,8 +28,8 @@ type StackConfig struct {
 	Runs int
 }
 
-// maxRuns bounds the runs of one connection, and so the time that its acknowledgments take.
-const maxRuns = 1024
+// maxRuns bounds the runs of one connection, and so the time that an acknowledgment takes that tells something new.
+const maxRuns = 8192
 
 // NewStack returns a Stack for cfg.
 func NewStack(cfg StackConfig) *Stack {

@@ -35,6 +35,7 @@ type setup struct {
 	irs   wire.Seq
 	wnd   uint16
 	fresh bool // without the first request
+	ecn   bool // the client offers ECN
 	now   Time
 	flow  wire.Flow
 	stack StackConfig
@@ -62,7 +63,11 @@ func open(t *testing.T, change ...func(*setup)) *world {
 	}
 	w := &world{t: t, st: NewStack(s.stack), l: NewListener(s.cfg, key), flow: s.flow, now: s.now, irs: s.irs, wnd: s.wnd}
 	var out Transmit
-	if v := w.l.OnSYN(&w.flow, &wire.Segment{Seq: s.irs, Flags: wire.SYN, Wnd: s.wnd, Options: s.syn}, w.now, &out); v != SYNReply {
+	syn := wire.SYN
+	if s.ecn {
+		syn |= wire.ECE | wire.CWR
+	}
+	if v := w.l.OnSYN(&w.flow, &wire.Segment{Seq: s.irs, Flags: syn, Wnd: s.wnd, Options: s.syn}, w.now, &out); v != SYNReply {
 		t.Fatalf("OnSYN: %v", v)
 	}
 	w.iss, w.ts, w.tsEcr = out.Seq, out.Options.HasTS, out.Options.TSVal
