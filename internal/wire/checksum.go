@@ -38,10 +38,10 @@ func Sum(b []byte, initial uint16) uint16 {
 	return uint16(s)
 }
 
-// pseudoSum returns the sum of the pseudo-header of a TCP segment of length octets (RFC 9293, 3.1; for
-// IPv6 RFC 8200, 8.1), folded. addrs are the source and destination addresses as they stand in the header.
-func pseudoSum(addrs []byte, length int) uint16 {
-	s := uint32(Sum(addrs, 0)) + protoTCP + uint32(length)
+// pseudoSum returns the sum of the pseudo-header of a TCP segment or, with IPv6, an ICMP message, of length octets (RFC
+// 9293, 3.1; for IPv6 RFC 8200, 8.1), folded. addrs are the source and destination addresses as they stand in the header.
+func pseudoSum(addrs []byte, proto byte, length int) uint16 {
+	s := uint32(Sum(addrs, 0)) + uint32(proto) + uint32(length)
 	s = s>>16 + s&0xffff
 	s = s>>16 + s&0xffff
 	return uint16(s)

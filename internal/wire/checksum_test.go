@@ -100,7 +100,7 @@ func TestPseudoSum(t *testing.T) {
 				addrs[i] = byte(r.Uint32()) | byte(length) // the last length gives all ones
 			}
 			header := append(bytes.Clone(addrs), 0, protoTCP, byte(length>>8), byte(length))
-			if got, want := pseudoSum(addrs, length), slowSum(header, 0); got != want {
+			if got, want := pseudoSum(addrs, protoTCP, length), slowSum(header, 0); got != want {
 				t.Errorf("%x with %d: %#x, want %#x", addrs, length, got, want)
 			}
 		}

@@ -60,7 +60,7 @@ type Packet struct {
 // Problem says why a frame was not taken. Its String is the label of a metric.
 type Problem uint8
 
-// What Parse can find.
+// What Parse and ParseTooBig can find.
 const (
 	OK Problem = iota
 	TooShort
@@ -71,10 +71,12 @@ const (
 	TCPHeader
 	IPChecksum
 	TCPChecksum
+	ICMPChecksum // ParseTooBig's only, as BadQuote
+	BadQuote
 	NumProblems
 )
 
-var problemNames = [NumProblems]string{"ok", "too-short", "not-ip", "ip-header", "fragment", "not-tcp", "tcp-header", "ip-checksum", "tcp-checksum"}
+var problemNames = [NumProblems]string{"ok", "too-short", "not-ip", "ip-header", "fragment", "not-tcp", "tcp-header", "ip-checksum", "tcp-checksum", "icmp-checksum", "bad-quote"}
 
 // String returns the problem as a metric's label.
 func (p Problem) String() string {
@@ -111,14 +113,14 @@ func Parse(frame []byte, p *Packet) Problem {
 	switch binary.BigEndian.Uint16(frame[12:]) {
 	case etherIPv4:
 		hdr = IPv4Len
-		if total, problem = parseIPv4(ip); problem != OK {
+		if total, problem = parseIPv4(ip, protoTCP); problem != OK {
 			return problem
 		}
 		tos, addrs = ip[1], ip[12:20]
 		p.Flow.Remote, p.Flow.Local = Addr4(ip[12:]), Addr4(ip[16:])
 	case etherIPv6:
 		hdr = IPv6Len
-		if total, problem = parseIPv6(ip); problem != OK {
+		if total, problem = parseIPv6(ip, protoTCP); problem != OK {
 			return problem
 		}
 		tos, addrs = ip[0]<<4|ip[1]>>4, ip[8:40]
@@ -134,7 +136,7 @@ func Parse(frame []byte, p *Packet) Problem {
 	return p.parseTCP(ip[hdr:total], addrs)
 }
 
-func parseIPv4(ip []byte) (total int, _ Problem) {
+func parseIPv4(ip []byte, proto byte) (total int, _ Problem) {
 	if len(ip) < IPv4Len {
 		return 0, TooShort
 	}
@@ -142,9 +144,9 @@ func parseIPv4(ip []byte) (total int, _ Problem) {
 	switch {
 	case ip[0] != 0x45, total < IPv4Len, total > len(ip):
 		return 0, IPHeader
-	case binary.BigEndian.Uint16(ip[6:])&0x3fff != 0:
+	case isFragment4(ip):
 		return 0, Fragment
-	case ip[9] != protoTCP:
+	case ip[9] != proto:
 		return 0, NotTCP
 	case Sum(ip[:IPv4Len], 0) != 0xffff:
 		return 0, IPChecksum
@@ -152,7 +154,10 @@ func parseIPv4(ip []byte) (total int, _ Problem) {
 	return total, OK
 }
 
-func parseIPv6(ip []byte) (total int, _ Problem) {
+// isFragment4 reports whether the IPv4 header says that more fragments follow, or has an offset.
+func isFragment4(ip []byte) bool { return binary.BigEndian.Uint16(ip[6:])&0x3fff != 0 }
+
+func parseIPv6(ip []byte, proto byte) (total int, _ Problem) {
 	if len(ip) < IPv6Len {
 		return 0, TooShort
 	}
@@ -160,7 +165,7 @@ func parseIPv6(ip []byte) (total int, _ Problem) {
 	switch {
 	case ip[0]>>4 != 6, total > len(ip):
 		return 0, IPHeader
-	case ip[6] != protoTCP:
+	case ip[6] != proto:
 		return 0, NotTCP
 	}
 	return total, OK
@@ -174,7 +179,7 @@ func (p *Packet) parseTCP(tcp, addrs []byte) Problem {
 	if off < TCPLen || off > len(tcp) {
 		return TCPHeader
 	}
-	pseudo := pseudoSum(addrs, len(tcp))
+	pseudo := pseudoSum(addrs, protoTCP, len(tcp))
 	p.Partial = false
 	if Sum(tcp, pseudo) != 0xffff {
 		// CHECKSUM_PARTIAL: the sender's stack left the rest to a device that a veth pair does not have.
@@ -207,6 +212,6 @@ func (p *Packet) Complete() {
 
 func putChecksum(tcp, addrs []byte) {
 	tcp[16], tcp[17] = 0, 0
-	sum := ^Sum(tcp, pseudoSum(addrs, len(tcp)))
+	sum := ^Sum(tcp, pseudoSum(addrs, protoTCP, len(tcp)))
 	binary.BigEndian.PutUint16(tcp[16:], sum)
 }
