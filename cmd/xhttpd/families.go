@@ -71,6 +71,12 @@ func (d *daemon) loopFamilies() []metrics.Family {
 			Read: one(func(c *dataplane.Counters) uint64 { return c.TxPackets })},
 		{Name: "xhttpd_injected_packets_total", Help: "Frames given to the kernel as if it had received them.",
 			Read: one(func(c *dataplane.Counters) uint64 { return c.Injected })},
+		{Name: "xhttpd_too_big_total", Label: "connection", Help: "ICMP errors that say that a segment was too big, by whether the queue's loop has the connection.",
+			Read: func(e emit) {
+				c := d.counters()
+				e("held", float64(c.TooBig))
+				e("not-held", float64(c.TooBigUnknown))
+			}},
 	}
 }
 

@@ -90,6 +90,8 @@ type Counters struct {
 	TxPackets   uint64
 	Injected    uint64 // frames given to the kernel
 	Buffers     uint64 // gauge: receive buffers in use
+	// Routers' messages that a segment was too big: about connections held here, and about others.
+	TooBig, TooBigUnknown uint64
 }
 
 // Live is how many connections have not ended yet, those in TIME-WAIT left out.
@@ -112,12 +114,12 @@ type counters struct {
 		handovers   [NumReasons]atomic.Uint64
 		drops       [NumDrops]atomic.Uint64
 		connections [tcpstate.NumStates]atomic.Uint64
-		rest        [5]atomic.Uint64
+		rest        [7]atomic.Uint64
 	}
 }
 
-func (c *Counters) rest() [5]*uint64 {
-	return [5]*uint64{&c.Handing, &c.RxPackets, &c.TxPackets, &c.Injected, &c.Buffers}
+func (c *Counters) rest() [7]*uint64 {
+	return [7]*uint64{&c.Handing, &c.RxPackets, &c.TxPackets, &c.Injected, &c.Buffers, &c.TooBig, &c.TooBigUnknown}
 }
 
 func (c *counters) publish() {

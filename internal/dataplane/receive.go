@@ -18,11 +18,16 @@ func (l *Loop) receive() bool {
 
 func (l *Loop) onFrame(frame []byte) {
 	p := &l.pkt
-	if problem := wire.Parse(frame, p); problem != wire.OK {
+	switch problem := wire.Parse(frame, p); problem {
+	case wire.OK:
+	case wire.NotTCP:
+		l.onNotTCP(frame)
+		return
+	default:
 		l.count.Drops[problem]++
 		return
 	}
-	if p.Dst != l.cfg.LocalMAC && l.cfg.LocalMAC != (wire.MAC{}) {
+	if l.isOtherMAC(p.Dst) {
 		l.count.Drops[DropOtherMAC]++
 		return
 	}
@@ -32,6 +37,11 @@ func (l *Loop) onFrame(frame []byte) {
 		}
 	}
 	l.onUnknown()
+}
+
+// isOtherMAC reports whether a frame is addressed to another station, as seen on an interface in promiscuous mode.
+func (l *Loop) isOtherMAC(dst wire.MAC) bool {
+	return dst != l.cfg.LocalMAC && l.cfg.LocalMAC != (wire.MAC{})
 }
 
 // onUnknown answers a segment of a flow that has no slot: without state as long as that is possible.
@@ -148,7 +158,12 @@ func (l *Loop) release(i uint32) {
 // toKernel gives the received frame to the kernel as if we had not been there.
 func (l *Loop) toKernel() {
 	l.pkt.Complete()
-	l.inject[l.nInj] = l.pkt.Frame
+	l.injectFrame(l.pkt.Frame)
+}
+
+// injectFrame gives the kernel a received frame, with whole checksums, by the end of this batch.
+func (l *Loop) injectFrame(frame []byte) {
+	l.inject[l.nInj] = frame
 	l.nInj++
 	if l.nInj == len(l.inject) {
 		l.flushInject()
