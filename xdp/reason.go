@@ -7,9 +7,10 @@ type Reason steerReason
 // NumReasons is the number of reasons; they are the numbers from 0 up.
 const NumReasons = int(steerReasonREASONS)
 
-// The reasons that are more than "not for us": the first is the only one that does not mean XDP_PASS.
+// The reasons that are more than "not for us": only the first two do not mean XDP_PASS.
 const (
 	Redirected = Reason(steerReasonREASON_REDIRECTED) // went to an AF_XDP socket
+	TooBig     = Reason(steerReasonREASON_TOO_BIG)    // went there as well: an ICMP error about a segment of ours
 	NoSocket   = Reason(steerReasonREASON_NO_SOCKET)  // would have gone, but the receive queue has no socket
 	StaleSYN   = Reason(steerReasonREASON_STALE_SYN)  // no heartbeat for 1 s: new connections are the kernel's
 	Stale      = Reason(steerReasonREASON_STALE)      // no heartbeat for 5 s: everything is
@@ -29,6 +30,7 @@ var reasonNames = [NumReasons]string{
 	steerReasonREASON_NOT_TCP:       "not-tcp",
 	steerReasonREASON_BAD_ADDRESS:   "bad-address",
 	steerReasonREASON_TCP_HEADER:    "tcp-header",
+	steerReasonREASON_BAD_QUOTE:     "bad-quote",
 	steerReasonREASON_OTHER_PORT:    "other-port",
 	steerReasonREASON_OTHER_ADDRESS: "other-address",
 	steerReasonREASON_ODD_FLAGS:     "odd-flags",
@@ -38,6 +40,7 @@ var reasonNames = [NumReasons]string{
 	steerReasonREASON_INJECTED:      "injected",
 	steerReasonREASON_KERNEL:        "kernel",
 	steerReasonREASON_NO_SOCKET:     "no-socket",
+	steerReasonREASON_TOO_BIG:       "too-big",
 }
 
 // String returns the reason as a metric's label.

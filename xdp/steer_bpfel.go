@@ -39,16 +39,18 @@ const (
 	steerReasonREASON_NOT_TCP       steerReason = 8
 	steerReasonREASON_BAD_ADDRESS   steerReason = 9
 	steerReasonREASON_TCP_HEADER    steerReason = 10
-	steerReasonREASON_OTHER_PORT    steerReason = 11
-	steerReasonREASON_OTHER_ADDRESS steerReason = 12
-	steerReasonREASON_ODD_FLAGS     steerReason = 13
-	steerReasonREASON_STALE_SYN     steerReason = 14
-	steerReasonREASON_STALE         steerReason = 15
-	steerReasonREASON_DRAINING      steerReason = 16
-	steerReasonREASON_INJECTED      steerReason = 17
-	steerReasonREASON_KERNEL        steerReason = 18
-	steerReasonREASON_NO_SOCKET     steerReason = 19
-	steerReasonREASONS              steerReason = 20
+	steerReasonREASON_BAD_QUOTE     steerReason = 11
+	steerReasonREASON_OTHER_PORT    steerReason = 12
+	steerReasonREASON_OTHER_ADDRESS steerReason = 13
+	steerReasonREASON_ODD_FLAGS     steerReason = 14
+	steerReasonREASON_STALE_SYN     steerReason = 15
+	steerReasonREASON_STALE         steerReason = 16
+	steerReasonREASON_DRAINING      steerReason = 17
+	steerReasonREASON_INJECTED      steerReason = 18
+	steerReasonREASON_KERNEL        steerReason = 19
+	steerReasonREASON_NO_SOCKET     steerReason = 20
+	steerReasonREASON_TOO_BIG       steerReason = 21
+	steerReasonREASONS              steerReason = 22
 )
 
 // Names of all BPF objects in the ELF.

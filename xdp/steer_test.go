@@ -88,7 +88,7 @@ func (l *lab) counters() Counters {
 func (l *lab) expect(t *testing.T, frame []byte, want Reason) {
 	t.Helper()
 	wantVerdict := uint32(xdpPass)
-	if want == Redirected {
+	if want == Redirected || want == TooBig {
 		wantVerdict = xdpRedirect
 	}
 	if verdict, reason := l.run(frame, 0); verdict != wantVerdict || reason != want {
@@ -160,6 +160,8 @@ func TestSteer(t *testing.T) {
 	t.Run("address", testSteerByAddress)
 	t.Run("kernel socket", testSteerByKernelSocket)
 	t.Run("request socket", testSteerByRequestSocket)
+	t.Run("too big", testSteerTooBig)
+	t.Run("too big, state", testSteerTooBigByState)
 	if strings.Contains(flag.Lookup("test.run").Value.String(), "/") {
 		return // not all of them ran
 	}

@@ -72,6 +72,7 @@ enum packet_problem {
 	PACKET_NOT_TCP,
 	PACKET_BAD_ADDRESS, /* a source that no peer has; IPv4-mapped IPv6 */
 	PACKET_TCP_HEADER,
+	PACKET_BAD_QUOTE,   /* an ICMP error that quotes no plain segment of ours; see icmp.h */
 	PACKET_PROBLEMS,    /* how many there are */
 };
 

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
  * steer: TCP segments to a served address and port go to the AF_XDP socket of their receive queue, unless the kernel owns
- * the connection. Everything else, and every doubt, is passed to the kernel. No octet is touched.
+ * the connection. So do the ICMP errors by which a router says that a segment of such a connection was too big: nobody else
+ * can use them. Everything else, and every doubt, is passed to the kernel. No octet is touched.
  *
  * The order of the questions is that of their price: the packet itself, the settings, the heartbeat, and last the kernel's
  * socket table, which costs as much as all the others together.
  */
+#include "icmp.h"
 #include "injected.h"
 #include "packet.h"
 
@@ -30,6 +32,7 @@ enum reason {
 	REASON_NOT_TCP = PACKET_NOT_TCP,
 	REASON_BAD_ADDRESS = PACKET_BAD_ADDRESS,
 	REASON_TCP_HEADER = PACKET_TCP_HEADER,
+	REASON_BAD_QUOTE = PACKET_BAD_QUOTE,
 	REASON_OTHER_PORT = PACKET_PROBLEMS,
 	REASON_OTHER_ADDRESS,
 	REASON_ODD_FLAGS,
@@ -39,6 +42,7 @@ enum reason {
 	REASON_INJECTED,  /* user space has given it to the kernel; seen in generic mode only */
 	REASON_KERNEL,    /* the kernel has a socket for the connection */
 	REASON_NO_SOCKET, /* no AF_XDP socket for the receive queue */
+	REASON_TOO_BIG,   /* redirected as well: a router's answer to a segment of ours */
 	REASONS,          /* how many there are */
 };
 
@@ -129,16 +133,22 @@ static __always_inline int kernel_owns(struct xdp_md *ctx, const struct packet *
 	return state != BPF_TCP_LISTEN;
 }
 
+/* Says whether a packet is one of ours: REASON_REDIRECTED, REASON_TOO_BIG, or why not. */
 static __always_inline enum reason decide(struct xdp_md *ctx)
 {
 	void *data_end = (void *)(long)ctx->data_end;
 	void *data = (void *)(long)ctx->data;
+	enum reason ours = REASON_REDIRECTED;
 	enum packet_problem problem;
 	enum reason reason;
 	struct packet p;
-	int is_syn;
+	int is_syn = 0;
 
 	problem = packet_parse(data, data_end, data_end - data, &p);
+	if (problem == PACKET_NOT_TCP) {
+		problem = too_big_parse(data, data_end, &p);
+		ours = REASON_TOO_BIG;
+	}
 	if (problem != PACKET_OK)
 		return (enum reason)problem;
 	if (p.flow.local_port_be != served_port_be)
@@ -147,15 +157,17 @@ static __always_inline enum reason decide(struct xdp_md *ctx)
 		return REASON_OTHER_ADDRESS;
 	if (is_injected(data)) /* packet_parse() has checked its bounds */
 		return REASON_INJECTED;
-	if (flags_are_odd(p.flags))
-		return REASON_ODD_FLAGS;
-	is_syn = p.flags & TCP_SYN;
+	if (ours == REASON_REDIRECTED) {
+		if (flags_are_odd(p.flags))
+			return REASON_ODD_FLAGS;
+		is_syn = p.flags & TCP_SYN;
+	}
 	reason = check_heartbeat(is_syn);
 	if (reason != REASON_REDIRECTED)
 		return reason;
 	if (kernel_owns(ctx, &p))
 		return REASON_KERNEL;
-	return REASON_REDIRECTED;
+	return ours;
 }
 
 SEC("xdp")
@@ -165,7 +177,7 @@ int steer(struct xdp_md *ctx)
 	int verdict = XDP_PASS;
 	__u64 *counter;
 
-	if (reason == REASON_REDIRECTED) {
+	if (reason == REASON_REDIRECTED || reason == REASON_TOO_BIG) {
 		verdict = bpf_redirect_map(&xsks, ctx->rx_queue_index, XDP_PASS);
 		if (verdict != XDP_REDIRECT)
 			reason = REASON_NO_SOCKET;
