@@ -42,11 +42,11 @@ func DefaultConfig() Config {
 		Window:     MaxWindow,
 		WScale:     7,
 		Timestamps: true, SACK: true, WindowScaling: true, ECN: true,
-		KeepAliveTimeout: 5 * Second,  // Apache: KeepAliveTimeout
-		HeadTimeout:      20 * Second, // Apache: RequestReadTimeout header=20
-		StallTimeout:     60 * Second,
-		LingerTimeout:    30 * Second, // Apache: MAX_SECS_TO_LINGER
-		TimeWait:         60 * Second, // Linux: TCP_TIMEWAIT_LEN
+		KeepAliveTimeout: 5 * Second,   // Apache: KeepAliveTimeout
+		HeadTimeout:      20 * Second,  // Apache: RequestReadTimeout header=20
+		StallTimeout:     300 * Second, // Apache: Timeout
+		LingerTimeout:    30 * Second,  // Apache: MAX_SECS_TO_LINGER
+		TimeWait:         60 * Second,  // Linux: TCP_TIMEWAIT_LEN
 	}
 }
 

@@ -44,6 +44,7 @@ const (
 	flagPaced                           // something waits for its time
 	flagECN                             // ECN was negotiated
 	flagECE                             // congestion was experienced by what we received: say so until CWR
+	flagIPv6                            // the flow's address family
 	flagCWR                             // the next new octets say that we have reduced our window
 )
 

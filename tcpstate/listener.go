@@ -152,6 +152,9 @@ func (l *Listener) open(flow *wire.Flow, seg *wire.Segment, now Time, d cookie, 
 	if d.ecn() {
 		c.flags |= flagECN
 	}
+	if !flow.Is4() {
+		c.flags |= flagIPv6
+	}
 	// RFC 7323, 3.2: a timestamp on a connection that did not negotiate them is ignored. Whether this one
 	// did shows in what it echoes.
 	if l.cfg.Timestamps && seg.Options.HasTS && l.echoAge(flow, seg, now) <= echoMaxAge {

@@ -203,6 +203,7 @@ func (c *Conn) onRTO(st *Stack, f *flight, now Time) {
 		r.frto = frtoFirst
 	}
 	f.rack.probing = false
+	c.suspectMTU(st, f, now)
 	f.win.cwnd = f.pipe(c) + f.win.mss
 }
 
