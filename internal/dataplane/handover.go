@@ -59,8 +59,7 @@ func (l *Loop) handOver(i uint32, held []byte) {
 	buf := l.work.held(s)
 	l.giveHeld(s, h, held, buf)
 	if l.cfg.Handover.Established(&s.flow) {
-		l.count.Handovers[s.why]++
-		l.release(i)
+		l.handedOver(i)
 		return
 	}
 	if buf == nil && len(held) > 0 {
@@ -78,6 +77,40 @@ func (l *Loop) handOver(i uint32, held []byte) {
 	l.count.Handing++
 	l.ready.remove(l.slots.all, i)
 	l.schedule(i)
+}
+
+// handedOver forgets the connection in slot i, for which the kernel has a socket now, but for its flow.
+func (l *Loop) handedOver(i uint32) {
+	s := l.slots.at(i)
+	l.count.Handovers[s.why]++
+	l.given.add(&s.flow, l.now)
+	l.release(i)
+}
+
+// recent is the flows that were handed over last. Of these, frames may still wait in our ring that came before the
+// kernel had a socket: they follow it. Without this, those of a connection that was handed over at its first request,
+// whose cookie still fits them, would be taken for ones that have overtaken the first.
+type recent struct {
+	flows [batch]wire.Flow
+	until [batch]tcpstate.Time
+	next  int
+}
+
+// recentLife is how long a frame may wait in our ring. A new connection of the same flow takes longer to come.
+const recentLife = tcpstate.Time(100e6) // ns
+
+func (r *recent) add(flow *wire.Flow, now tcpstate.Time) {
+	r.flows[r.next], r.until[r.next] = *flow, now+recentLife
+	r.next = (r.next + 1) % len(r.flows)
+}
+
+func (r *recent) has(flow *wire.Flow, now tcpstate.Time) bool {
+	for k := range r.flows {
+		if r.flows[k] == *flow && now <= r.until[k] {
+			return true
+		}
+	}
+	return false
 }
 
 // onHanding gives the kernel what a client sends while its hand-over is under way. A client that resets the
@@ -107,8 +140,7 @@ func (l *Loop) retryHandover(i uint32) {
 		l.schedule(i)
 		return
 	case l.cfg.Handover.Established(&s.flow):
-		l.count.Handovers[s.why]++
-		l.release(i)
+		l.handedOver(i)
 		return
 	case l.now >= w.giveUp:
 		l.cfg.Handover.Cancel(&s.flow)
@@ -219,5 +251,6 @@ func (l *Loop) handOverUnheld(why Reason) {
 		return
 	}
 	l.toKernel()
+	l.given.add(&l.pkt.Flow, l.now)
 	l.count.Handovers[why]++
 }

@@ -102,6 +102,7 @@ type Loop struct {
 	out    tcpstate.Transmit
 	fresh  tcpstate.Conn // where Accept puts a connection before it has a slot
 	give   giver
+	given  recent
 	hand   tcpstate.Handover // here, because what goes to an interface may stay there, and would move to the heap
 
 	count    counters

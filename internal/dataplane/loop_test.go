@@ -199,6 +199,26 @@ func TestHandoverWaitsForAcknowledgement(t *testing.T) {
 	s.idle()
 }
 
+// A body in the same batch of frames as its head follows it to the kernel, also on a new connection.
+func TestHandoverOfBatch(t *testing.T) {
+	for _, before := range []string{"", getSmall} {
+		s := newStage(t, nil)
+		c := s.client()
+		c.connect()
+		if before != "" {
+			c.say(before)
+			s.run(0)
+			c.receive()
+		}
+		c.say(postHead)
+		c.say("123")
+		c.say("45")
+		s.run(0)
+		checkInjected(t, s, c, postHead+"12345")
+		s.idle()
+	}
+}
+
 // A body that overtook its head is injected in order.
 func TestHandoverOfReorderedBody(t *testing.T) {
 	s := newStage(t, nil)

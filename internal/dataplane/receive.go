@@ -59,6 +59,10 @@ func (l *Loop) onUnknown() {
 	case tcpstate.AcceptUnknown:
 		l.toKernel() // which knows more flows than we do, and answers the rest with RST
 	case tcpstate.AcceptEarly:
+		if l.given.has(&p.Flow, l.now) {
+			l.toKernel()
+			return
+		}
 		l.count.Drops[DropEarly]++
 	case tcpstate.AcceptOpened:
 		l.open()
