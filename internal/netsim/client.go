@@ -19,6 +19,10 @@ type ClientConfig struct {
 	SACK, Timestamps bool
 	// NoHandshakeACK leaves the handshake to be completed by the first octets.
 	NoHandshakeACK bool
+	// Reuse is an earlier client whose address and port this one has. Its SYN carries ISSAhead (default 64,000)
+	// more than the last sequence number of the other, and timestamps that go on from there.
+	Reuse    *Client
+	ISSAhead int
 	// PartialChecksums leaves checksums unfinished as a veth peer's stack does (CHECKSUM_PARTIAL).
 	PartialChecksums bool
 }
@@ -55,6 +59,7 @@ type Client struct {
 	state    clientState
 	syn      timer
 	tries    int
+	next     *Client // who has the address now
 	check    inspector
 }
 
@@ -87,17 +92,33 @@ func (n *Net) Dial(cfg ClientConfig) *Client {
 		c.remote = netip.AddrPortFrom(host4, 80)
 		c.local = netip.AddrPortFrom(numbered("198.18.0.0", number), uint16(30000+number%30000))
 	}
+	c.iss, c.tsOffset = n.Rand.Uint32(), n.Rand.Uint32()
+	if old := cfg.Reuse; old != nil {
+		c.reuse(old)
+	}
 	n.host.clients[c.local] = c
-	c.up = newLink(n, "up", cfg.Up, n.host.deliver)
+	c.up = newLink(n, "up", cfg.Up, func(frame []byte) { n.host.deliver(c, frame) })
 	c.down = newLink(n, "down", cfg.Down, c.receive)
 	c.emit = c.transmit
 	c.changed = func() {}
 	c.mss = 1460 // the host's, until its SYN/ACK says so
-	c.iss, c.tsOffset = n.Rand.Uint32(), n.Rand.Uint32()
 	c.held = true
 	c.check.init(c)
 	c.sendSYN()
 	return c
+}
+
+// reuse takes the address of old, which ends.
+func (c *Client) reuse(old *Client) {
+	ahead := c.cfg.ISSAhead
+	if ahead == 0 {
+		ahead = 64000
+	}
+	old.syn.stop()
+	old.stop()
+	old.next = c
+	c.local, c.tsOffset = old.local, old.tsOffset
+	c.iss = old.iss + uint32(old.end()) + uint32(ahead)
 }
 
 // numbered is the address n behind base.
@@ -146,11 +167,24 @@ func (c *Client) receive(frame []byte) {
 		c.net.Failf("%s: %v", c.name, err)
 		return
 	}
-	if c.state == connecting {
+	switch {
+	case c.next != nil:
+		c.next.receive(frame)
+	case c.state == connecting:
 		c.onSYNACK(s)
-		return
+	case c.gone && s.isACK && !s.rst: // RFC 9293, 3.10.7.1
+		c.refuse(s)
+	default:
+		c.input(s)
 	}
-	c.input(s)
+}
+
+// refuse answers a segment that acknowledges what this connection has never sent.
+func (c *Client) refuse(s *segment) {
+	r := newSegment(c.local, c.remote)
+	r.srcMAC, r.dstMAC = c.localMAC, c.remoteMAC
+	r.rst, r.seq = true, s.ack
+	c.transmit(r)
 }
 
 // onSYNACK is RFC 9293, 3.10.7.3.
@@ -162,7 +196,10 @@ func (c *Client) onSYNACK(s *segment) {
 		c.syn.stop()
 		c.stop()
 		return
-	case !s.syn || !s.isACK || s.ack != c.iss+1:
+	case s.isACK && !s.rst && s.ack != c.iss+1: // of an earlier connection
+		c.refuse(s)
+		return
+	case !s.syn || !s.isACK || s.rst:
 		return
 	}
 	c.syn.stop()
@@ -201,6 +238,12 @@ func (c *Client) Received() []byte { return c.in[:min(c.rcvNxt, int64(len(c.in))
 
 // Acked returns how many octets of what was sent are acknowledged.
 func (c *Client) Acked() int { return int(min(c.una, int64(len(c.out)))) }
+
+// Sent returns how many octets of its stream the host has sent, each counted once.
+func (c *Client) Sent() int { return len(c.check.stream) }
+
+// Reused reports whether an earlier client had the same address.
+func (c *Client) Reused() bool { return c.cfg.Reuse != nil }
 
 // PeerClosed reports whether the host's FIN was received, and all before it.
 func (c *Client) PeerClosed() bool { return c.peerFIN >= 0 && c.rcvNxt > c.peerFIN }

@@ -250,7 +250,7 @@ func (e *endpoint) remember(off, end int64) {
 		}
 	}
 	kept := []span{}
-	if off > e.rcvNxt {
+	if off > e.rcvNxt && off < end {
 		kept = append(kept, span{off, end})
 	}
 	for _, r := range e.recent {

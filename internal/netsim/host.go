@@ -84,9 +84,12 @@ func (h *host) step() {
 	}
 }
 
+// Of returns the client with that address, the last one if there were several.
+func (n *Net) Of(remote netip.AddrPort) *Client { return n.host.clients[remote] }
+
 // deliver is what XDP does with a frame from the wire: flows that the kernel has a socket for are the kernel's,
-// others go to the device.
-func (h *host) deliver(frame []byte) {
+// others go to the device. A frame of a client whose address another one has by now is not noted as that one's.
+func (h *host) deliver(from *Client, frame []byte) {
 	h.net.note("delivered", frame)
 	s, err := decode(frame)
 	if err != nil { // corrupted, or with an unfinished checksum
@@ -95,18 +98,14 @@ func (h *host) deliver(frame []byte) {
 			return
 		}
 	}
-	c := h.clients[s.src]
-	if c == nil {
+	switch {
+	case h.clients[s.src] == nil:
 		h.net.Device.arrive(frame)
-		return
-	}
-	if h.net.Kernel.owns(s.src) {
-		c.check.onArrival(s)
+	case h.net.Kernel.owns(s.src):
+		from.check.onArrival(s)
 		h.net.Kernel.input(s)
-		return
-	}
-	if h.net.Device.arrive(frame) {
-		c.check.onArrival(s)
+	case h.net.Device.arrive(frame):
+		from.check.onArrival(s)
 	}
 }
 

@@ -87,7 +87,9 @@ func (v *inspector) onHostSends(s *segment, fromKernel bool) {
 		return
 	}
 	if c.state == connecting {
-		v.failf("sends before the handshake is complete")
+		if c.cfg.Reuse == nil { // or else it may be of the connection before
+			v.failf("sends before the handshake is complete")
+		}
 		return
 	}
 	if !s.isACK {
@@ -119,6 +121,7 @@ func (v *inspector) onHandshake(s *segment) {
 		v.ecr = s.ecr
 		v.checkVal(s)
 	}
+	v.wndEdge = max(v.wndEdge, int64(s.wnd)) // RFC 7323, 2.2: never scaled here
 	if s.wscale >= 0 {
 		v.scale, v.offersScale = uint8(s.wscale), true
 	}

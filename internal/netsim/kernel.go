@@ -18,6 +18,8 @@ type Kernel struct {
 	// BeginErrors is how many calls of Begin fail from now on. AcceptFull is how many segments that would make
 	// a socket are dropped, as with a full accept queue; negative: all of them.
 	BeginErrors, AcceptFull int
+	// NoListener is a host without a web server: what would be accepted is reset.
+	NoListener bool
 	// Answer makes the response to a request; close says that the connection ends with it. By default it
 	// is DefaultAnswer.
 	Answer func(r *http.Request, body []byte) (response []byte, close bool)
@@ -95,10 +97,11 @@ func (k *Kernel) Inject(frames [][]byte) error {
 	return nil
 }
 
-// Established reports whether the kernel has a socket for flow. Then the record is deleted.
+// Established reports whether the kernel has a socket for flow, or no record of it: as redirect's, which takes a record
+// that is gone for a hand-over that has come to its end.
 func (k *Kernel) Established(flow *wire.Flow) bool {
 	remote := remoteOf(flow)
-	if s := k.sockets[remote]; s == nil || s.halfOpen {
+	if _, begun := k.records[remote]; begun && k.sockets[remote] == nil {
 		return false
 	}
 	delete(k.records, remote)
@@ -140,6 +143,9 @@ func (k *Kernel) input(s *segment) {
 	h, begun := k.records[s.src]
 	switch {
 	case s.rst:
+	case k.NoListener:
+		k.stats.Unknown++
+		k.reset(s)
 	case s.syn && !s.isACK:
 		k.listen(s)
 	case !begun:
@@ -162,6 +168,9 @@ func (k *Kernel) reset(s *segment) {
 	r := newSegment(s.dst, s.src)
 	r.srcMAC, r.dstMAC = hostMAC, clientMAC
 	r.rst, r.seq = true, s.ack
+	if !s.isACK {
+		r.seq, r.isACK, r.ack = 0, true, s.seq+1
+	}
 	k.output(r)
 }
 

@@ -30,8 +30,9 @@ type Request struct {
 	Body           []byte
 }
 
-// maxKernelWindow is what a hand-over may have promised at most: 64,000 octets, rounded up by window scaling.
-const maxKernelWindow = 64000 + 1<<7
+// maxKernelWindow is what a hand-over may have promised at most: what the kernel's own socket begins with. It is more
+// than the 64,000 octets that are meant, since window scaling rounds up anew with each acknowledgment.
+const maxKernelWindow = 65535
 
 func (k *Kernel) newSocket(s *segment) *socket {
 	sock := &socket{endpoint: &endpoint{pol: Policy{Flight: 14600}}, kernel: k}
