@@ -1,0 +1,145 @@
+package dataplane
+
+import (
+	"net/netip"
+
+	"github.com/xhttpd/xhttpd/internal/wire"
+	"github.com/xhttpd/xhttpd/tcpstate"
+)
+
+// simState is what the audit remembers of a slot.
+type simState struct {
+	flow  wire.Flow
+	state tcpstate.State
+	acked uint32
+}
+
+// simLegal are the states that a connection may be in at the end of a step, by the one at the end of the step before:
+// RFC 9293, figure 5, where a step may take several of its arrows.
+var simLegal = [tcpstate.NumStates]map[tcpstate.State]bool{
+	tcpstate.Established: set(tcpstate.Established, tcpstate.FinWait1, tcpstate.FinWait2, tcpstate.CloseWait, tcpstate.Closing, tcpstate.LastAck, tcpstate.TimeWait),
+	tcpstate.FinWait1:    set(tcpstate.FinWait1, tcpstate.FinWait2, tcpstate.Closing, tcpstate.TimeWait),
+	tcpstate.FinWait2:    set(tcpstate.FinWait2, tcpstate.TimeWait),
+	tcpstate.CloseWait:   set(tcpstate.CloseWait, tcpstate.LastAck),
+	tcpstate.Closing:     set(tcpstate.Closing, tcpstate.TimeWait),
+	tcpstate.LastAck:     set(tcpstate.LastAck),
+	tcpstate.TimeWait:    set(tcpstate.TimeWait),
+}
+
+func set(states ...tcpstate.State) map[tcpstate.State]bool {
+	m := map[tcpstate.State]bool{tcpstate.StateClosed: true} // from everywhere, with a RST that waits for a frame
+	for _, s := range states {
+		m[s] = true
+	}
+	return m
+}
+
+// audit compares the loop's books with each other and with what the network has seen. It is called after each step.
+func (w *simWorld) audit() {
+	l := w.loop
+	var have Counters
+	var works, ready, timers int
+	seen := map[uint32]simState{}
+	l.slots.each(func(i uint32) {
+		s := l.slots.at(i)
+		w.auditConn(i, s)
+		seen[i] = simState{s.flow, s.conn.State(), s.conn.AckedOff()}
+		if s.flags&flagHanding != 0 {
+			have.Handing++
+		} else {
+			have.Connections[s.conn.State()]++
+		}
+		if s.flags&flagReady != 0 {
+			ready++
+		}
+		if s.timer.place != 0 {
+			timers++
+		}
+		if s.work != 0 {
+			works++
+		}
+		if l.work.held(s) != nil {
+			have.Buffers++
+		}
+	})
+	w.states = seen
+	c := w.counters()
+	switch {
+	case len(seen) != l.slots.used:
+		w.Failf("%d slots are used, counted %d", len(seen), l.slots.used)
+	case c.Connections != have.Connections || c.Handing != have.Handing:
+		w.Failf("counted %v and %d handing, there are %v and %d", c.Connections, c.Handing, have.Connections, have.Handing)
+	case works != l.work.usedWorks || have.Buffers != c.Buffers || c.Buffers != l.work.buffersInUse():
+		w.Failf("%d works and %d buffers are held, counted %d and %d", works, have.Buffers, l.work.usedWorks, c.Buffers)
+	case timers != l.wheel.held:
+		w.Failf("%d timers run, the wheel holds %d", timers, l.wheel.held)
+	case l.txUsed != 0 || l.nInj != 0 || l.give.n != 0:
+		w.Failf("%d frames were not sent, %d and %d not injected", l.txUsed, l.nInj, l.give.n)
+	case w.Device.Lent() != l.txHave:
+		w.Failf("%d frames are lent, the loop holds %d", w.Device.Lent(), l.txHave)
+	}
+	if flights, _ := l.st.InUse(); flights > l.slots.used {
+		w.Failf("%d flights for %d connections", flights, l.slots.used)
+	}
+	w.auditReadyList(ready)
+}
+
+func (w *simWorld) auditReadyList(want int) {
+	l, n, last := w.loop, 0, uint32(0)
+	for i := l.ready.head; i != 0 && n <= want; i = l.slots.at(i).after {
+		if s := l.slots.at(i); s.flags&flagReady == 0 || s.before != last {
+			w.Failf("the ready list is broken at slot %d", i)
+		}
+		n, last = n+1, i
+	}
+	if n != want || n > 0 && l.ready.tail != last {
+		w.Failf("%d slots are in the ready list, which ends at %d; %d say that they are", n, l.ready.tail, want)
+	}
+}
+
+// auditConn looks at one connection: its state, its place in the sequence space, its timer.
+func (w *simWorld) auditConn(i uint32, s *slot) {
+	l, state := w.loop, s.conn.State()
+	if l.slots.find(&s.flow) != i {
+		w.Failf("slot %d is not found by its flow", i)
+	}
+	if s.flags&flagHanding == 0 && s.counted != state {
+		w.Failf("slot %d is in %v, but counted in %v", i, state, s.counted)
+	}
+	if was, ok := w.states[i]; ok && was.flow == s.flow && s.conn.AckedOff() >= was.acked && !simLegal[was.state][state] {
+		w.Failf("slot %d went from %v to %v", i, was.state, state)
+	}
+	w.auditTimer(i, s)
+	if s.flags&flagHanding != 0 {
+		return
+	}
+	if s.flags&flagReady == 0 && s.conn.WantsTransmit(l.st, l.now) {
+		w.Failf("slot %d has something to send, but is not in the ready list", i)
+	}
+	acked, written := int(s.conn.AckedOff()), int(s.conn.WrittenOff())
+	c := w.Of(netip.AddrPortFrom(s.flow.Remote.Netip(), s.flow.RemotePort))
+	if c == nil || c.Reused() { // the connection may be of the client before
+		return
+	}
+	// SND.UNA, SND.NXT, and the end of what was written, each by another witness.
+	if sent := c.Sent(); acked > sent || sent > written || acked > len(c.Received()) {
+		w.Failf("slot %d: %d octets acknowledged, %d received, %d sent, %d written", i, acked, len(c.Received()), sent, written)
+	}
+}
+
+// auditTimer: a connection with a deadline has a timer that comes no later, one in CLOSED has none.
+func (w *simWorld) auditTimer(i uint32, s *slot) {
+	l, d := w.loop, s.conn.Deadline(w.loop.st)
+	if s.flags&flagHanding != 0 {
+		d = l.work.at(s.work).retryAt
+	}
+	switch {
+	case d == 0, s.flags&flagReady != 0: // a timer that is left over does nothing; what is ready has its turn first
+	case s.conn.State() == tcpstate.StateClosed:
+		w.Failf("slot %d is in CLOSED, with a deadline", i)
+	case s.timer.place == 0:
+		w.Failf("slot %d has a deadline, but no timer", i)
+	case l.wheel.at+l.wheel.distance(s.timer.place) > max((int64(d)>>tickShift)+1, l.wheel.at+1):
+		w.Failf("slot %d: the timer is %d ticks ahead, the deadline %d ms", i, l.wheel.distance(s.timer.place), (d-l.now)/tcpstate.Millisecond)
+	}
+}
