@@ -32,43 +32,51 @@ var (
 func Pair(t testing.TB, opts Options) (a, b *NS) {
 	t.Helper()
 	a, b = New(t, "a"), New(t, "b")
-	queues := max(opts.Queues, 1)
-	a.Do(func() {
-		attrs := netlink.NewLinkAttrs()
-		attrs.Name, attrs.MTU = ifname, opts.MTU
-		attrs.NumRxQueues, attrs.NumTxQueues = queues, queues
-		veth := netlink.NewVeth(attrs)
-		veth.PeerName, veth.PeerMTU = ifname, uint32(opts.MTU)
-		veth.PeerNumRxQueues, veth.PeerNumTxQueues = uint32(queues), uint32(queues)
-		veth.PeerNamespace = netlink.NsFd(int(b.handle))
-		if err := netlink.LinkAdd(veth); err != nil {
-			t.Fatalf("make veth pair: %v", err)
-		}
-	})
+	connect(a, ifname, b, ifname, opts)
 	for i, n := range []*NS{a, b} {
-		n.setUp(i, opts)
+		n.setUp(addresses4[i], addresses6[i])
 	}
 	a.neighbour(b)
 	b.neighbour(a)
 	return a, b
 }
 
-func (n *NS) setUp(i int, opts Options) {
+// connect makes a veth pair with one end in a, the other in b.
+func connect(a *NS, nameA string, b *NS, nameB string, opts Options) {
+	a.t.Helper()
+	queues := max(opts.Queues, 1)
+	a.Do(func() {
+		attrs := netlink.NewLinkAttrs()
+		attrs.Name, attrs.MTU = nameA, opts.MTU
+		attrs.NumRxQueues, attrs.NumTxQueues = queues, queues
+		veth := netlink.NewVeth(attrs)
+		veth.PeerName, veth.PeerMTU = nameB, uint32(opts.MTU)
+		veth.PeerNumRxQueues, veth.PeerNumTxQueues = uint32(queues), uint32(queues)
+		veth.PeerNamespace = netlink.NsFd(int(b.handle))
+		if err := netlink.LinkAdd(veth); err != nil {
+			a.t.Fatalf("make veth pair: %v", err)
+		}
+	})
+	if opts.WireLike {
+		a.Do(func() { a.offloadsOff(nameA) })
+		b.Do(func() { b.offloadsOff(nameB) })
+	}
+}
+
+// setUp makes the end of a pair that is called ifname ready.
+func (n *NS) setUp(ip4, ip6 netip.Addr) {
 	n.t.Helper()
-	n.Interface, n.IPv4, n.IPv6 = ifname, addresses4[i], addresses6[i]
+	n.Interface, n.IPv4, n.IPv6 = ifname, ip4, ip6
 	n.Do(func() {
 		attrs := n.link(ifname).Attrs()
 		n.Index, n.MAC = attrs.Index, attrs.HardwareAddr
-		if opts.WireLike {
-			n.offloadsOff()
-		}
 		n.up(ifname)
 	})
 	n.AddAddress(ifname, netip.PrefixFrom(n.IPv4, bits4))
 	n.AddAddress(ifname, netip.PrefixFrom(n.IPv6, bits6))
 }
 
-func (n *NS) offloadsOff() {
+func (n *NS) offloadsOff(name string) {
 	n.t.Helper()
 	e, err := ethtool.NewEthtool()
 	if err != nil {
@@ -86,8 +94,8 @@ func (n *NS) offloadsOff() {
 		"tx-tcp-ecn-segmentation":      false,
 		"tx-tcp-mangleid-segmentation": false,
 	}
-	if err := e.Change(ifname, off); err != nil {
-		n.t.Fatalf("%s: turn the offloads of %s off: %v", n.Name, ifname, err)
+	if err := e.Change(name, off); err != nil {
+		n.t.Fatalf("%s: turn the offloads of %s off: %v", n.Name, name, err)
 	}
 }
 
