@@ -27,6 +27,7 @@ type Options struct {
 	NoApache bool
 	NoDaemon bool // StartDaemon comes later
 	Lossy    *Impairment
+	Routed   *nstest.Path // a router between client and server
 }
 
 // Bed is the stage. Its methods may be called by any goroutine unless they can fail the test.
@@ -47,9 +48,12 @@ const adminAddr = "127.0.0.1:9180"
 func Start(t testing.TB, opts Options) *Bed {
 	t.Helper()
 	b := &Bed{TB: t, Dir: t.TempDir(), args: opts.Args, log: new(logBuffer)}
-	if opts.Lossy != nil {
+	switch {
+	case opts.Lossy != nil:
 		b.Client, b.Server = lossyPair(t, opts.Lossy)
-	} else {
+	case opts.Routed != nil:
+		b.Client, _, b.Server = nstest.Routed(t, *opts.Routed)
+	default:
 		b.Client, b.Server = nstest.Pair(t, opts.Options)
 	}
 	// www-data must get there: t.TempDir makes two levels.
