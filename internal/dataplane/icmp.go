@@ -26,6 +26,15 @@ func (l *Loop) onNotTCP(frame []byte) {
 	l.onTooBig(i, &m, frame)
 }
 
-// onTooBig is told that a router could not forward a segment of the connection in slot i. Segments keep their size: the
-// message is the kernel's, which ignores it unless it has the connection by now.
-func (l *Loop) onTooBig(_ uint32, _ *wire.TooBig, frame []byte) { l.injectFrame(frame) }
+// onTooBig is told that a router could not forward a segment of the connection in slot i.
+func (l *Loop) onTooBig(i uint32, m *wire.TooBig, frame []byte) {
+	s := l.slots.at(i)
+	if s.flags&flagHanding != 0 {
+		l.injectFrame(frame) // the kernel may have the connection by now
+		return
+	}
+	if s.conn.OnTooBig(l.st, m.Seq, m.MTU, l.now) {
+		l.markReady(i)
+		l.schedule(i)
+	}
+}

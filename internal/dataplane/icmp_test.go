@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"net"
 	"testing"
+	"time"
 
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
@@ -74,7 +75,7 @@ func TestTooBigIsCounted(t *testing.T) {
 				t.Errorf("drops %v, want %v", after.Drops, before.Drops)
 			}
 			var want [][]byte
-			if k.drop == 0 {
+			if k.unknown != 0 {
 				want = append(want, frame)
 			}
 			if len(s.kernel.injected) != len(want) || len(want) > 0 && !bytes.Equal(s.kernel.injected[0], want[0]) {
@@ -84,5 +85,64 @@ func TestTooBigIsCounted(t *testing.T) {
 	}
 	if st := s.counters().Connections[tcpstate.Established]; st != 1 {
 		t.Errorf("%d connections are left, want 1", st)
+	}
+}
+
+// A connection that hears of a smaller MTU sends what is in flight again, at once, in packets that fit.
+func TestTooBigMakesSegmentsSmaller(t *testing.T) {
+	const smaller = 1300
+	s := newStage(t, nil)
+	c := s.client()
+	c.connect()
+	c.say(getLarge)
+	s.run(0)
+	sent := s.device.sent
+	if len(sent) < 2 || len(sent[0]) != wire.EthLen+mtu {
+		t.Fatalf("%d frames, the first of %d octets", len(sent), len(sent[0]))
+	}
+	s.device.sent = nil
+	for _, frame := range sent { // each draws its own message
+		s.tooBig(frame, smaller, nil)
+	}
+	s.run(0)
+	for _, frame := range s.device.sent {
+		if len(frame) > wire.EthLen+smaller {
+			t.Errorf("a frame of %d octets", len(frame))
+		}
+	}
+	again := 0
+	for range 2000 {
+		s.run(time.Millisecond)
+		got, last := c.receive()
+		if again += len(got); last == nil {
+			break
+		}
+		c.acknowledge()
+	}
+	if again <= len(large) {
+		t.Errorf("%d octets of a response came, its body has %d", again, len(large))
+	}
+}
+
+// What a router says of a connection that is being handed over may be about the kernel's socket.
+func TestTooBigDuringHandover(t *testing.T) {
+	s := newStage(t, nil)
+	s.kernel.refuse = 1 << 30
+	c := s.client()
+	c.connect()
+	c.say(getSmall)
+	s.run(0)
+	sent := s.device.sent[0]
+	c.receive()
+	c.say(postHead)
+	s.run(0)
+	if n := s.counters().Handing; n != 1 {
+		t.Fatalf("%d connections are being handed over", n)
+	}
+	s.kernel.injected = nil
+	frame := s.tooBig(sent, 1300, nil)
+	s.run(0)
+	if len(s.kernel.injected) != 1 || !bytes.Equal(s.kernel.injected[0], frame) {
+		t.Errorf("injected %x, want %x", s.kernel.injected, frame)
 	}
 }

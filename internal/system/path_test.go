@@ -16,6 +16,43 @@ import (
 // pathMTU is less than what the cables at both ends take, and what IPv6 allows.
 const pathMTU = 1300
 
+// A router on the way says that our segments are too big: they become smaller, and the client gets its object.
+func TestPathMTU(t *testing.T) {
+	families(t, func(t *testing.T, six bool) {
+		b := testbed.Start(t, testbed.Options{Routed: &nstest.Path{MTU: pathMTU}})
+		body := b.Put("a.png", content(1_000_000))
+		b.Warm("a.png")
+		r0, h0 := settled(b)
+		fetch(t, b, six, "/a.png", body)
+		if r, h := settled(b); r-r0 != 1 || h != h0 {
+			t.Errorf("xhttpd gave %v answers and handed %v over, want 1 and 0", r-r0, h-h0)
+		}
+		told := b.Metric("too_big_total", "held")
+		if told == 0 {
+			t.Error("xhttpd has heard nothing from the router")
+		}
+		// It does not have to be told again for each segment, or response, of a connection.
+		_, trace, err := b.Curl("-v", b.URL(six, "/a.png"), "-o", "/dev/null", b.URL(six, "/a.png"), "-o", "/dev/null")
+		checkOneConnection(t, trace, err, 2)
+		if again := b.Metric("too_big_total", "held") - told; again > 2*told {
+			t.Errorf("the router complained %v times, and then %v times of one connection", told, again)
+		}
+	})
+}
+
+// A router that drops what is too big and says nothing: loss that only larger segments suffer must be enough of a hint.
+func TestBlackHole(t *testing.T) {
+	families(t, func(t *testing.T, six bool) {
+		b := testbed.Start(t, testbed.Options{Routed: &nstest.Path{MTU: pathMTU, BlackHole: true}})
+		body := b.Put("a.png", content(1_000_000))
+		b.Warm("a.png")
+		fetch(t, b, six, "/a.png", body)
+		if told := b.Metric("too_big_total"); told != 0 {
+			t.Errorf("the black hole has complained %v times", told)
+		}
+	})
+}
+
 // What a router says of a connection that was handed over is for the kernel.
 func TestPathMTUBehindHandover(t *testing.T) {
 	families(t, func(t *testing.T, six bool) {
