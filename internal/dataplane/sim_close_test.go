@@ -150,7 +150,7 @@ func TestSimNeverReads(t *testing.T) {
 				full := func() bool { return len(k.c.Received()) >= room-room%128 }
 				w.until(30*time.Second, full)
 				since := w.Now()
-				w.until(2*time.Minute, w.empty)
+				w.until(2*time.Duration(tcpstate.DefaultConfig().StallTimeout), w.empty)
 				took := time.Duration(w.Now() - since)
 				stall := time.Duration(tcpstate.DefaultConfig().StallTimeout)
 				if took < stall-time.Second || took > stall+2*time.Second {

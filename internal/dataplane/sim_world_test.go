@@ -95,6 +95,7 @@ func newSim(t *testing.T, seed uint64, path simPath, changes ...func(*simSetup))
 	s.loop = Config{
 		Store: &fakeStore{cache: cache}, Unix: func() int64 { return 1.7e9 },
 		LocalMAC: netsim.HostMAC(), MaxConns: 200, MaxBuffers: 150, KeepAliveRequests: -1,
+		Control: tcpstate.Control(seed % uint64(tcpstate.NumControls)),
 	}
 	for _, change := range changes {
 		change(&s)
