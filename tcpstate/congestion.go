@@ -116,15 +116,16 @@ func (w *window) used(e *ackEvent) bool {
 	return e.flight+2*w.mss >= w.cwnd
 }
 
-// pace spreads a window over a round trip, at twice the rate while it doubles, with a little more than the rate
-// later: as Linux's tcp_update_pacing_rate.
+// pace spreads a window over a round trip, with a little more than the rate, as Linux's tcp_update_pacing_rate does.
+// While the window doubles, it goes in a tenth of a round trip: more would make the last round trips longer than
+// they are for a sender that does not pace at all (a 1 MB object over 20 ms: 11 % more time at twice the rate).
 func (w *window) pace(flight uint32) {
 	if w.srtt == 0 {
 		return
 	}
 	percent := uint64(120)
-	if w.cwnd < w.ssthresh/2 {
-		percent = 200
+	if w.cwnd < w.ssthresh {
+		percent = 1000
 	}
 	w.rate = uint64(max(w.cwnd, flight)) * percent * 1e4 / uint64(w.srtt)
 }

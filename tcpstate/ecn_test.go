@@ -6,7 +6,11 @@ import (
 	"github.com/xhttpd/xhttpd/internal/wire"
 )
 
-func withECN(s *setup) { s.ecn = true }
+// withECN offers ECN, and timestamps, without which it would not be remembered.
+func withECN(s *setup) {
+	s.ecn = true
+	withTS(s)
+}
 
 // RFC 3168, 6.1.1: offered and accepted, or not.
 func TestECNNegotiation(t *testing.T) {
@@ -23,12 +27,12 @@ func TestECNNegotiation(t *testing.T) {
 			cfg.ECN = c.on
 			l := NewListener(cfg, key)
 			var out Transmit
-			l.OnSYN(&flow4, &wire.Segment{Seq: 5, Flags: wire.SYN | c.flags, Options: wire.Options{HasMSS: true, MSS: 1460}}, start, &out)
+			l.OnSYN(&flow4, &wire.Segment{Seq: 5, Flags: wire.SYN | c.flags, Options: wire.Options{HasMSS: true, MSS: 1460, HasTS: true}}, start, &out)
 			if got := out.Flags.Has(wire.ECE); got != c.want || out.Flags.Has(wire.CWR) {
 				t.Errorf("SYN/ACK with flags %08b", out.Flags)
 			}
 			var conn Conn
-			if a := l.Accept(&flow4, &wire.Segment{Seq: 6, Ack: out.Seq + 1, Flags: wire.ACK, Payload: []byte("G")}, start, &conn); a != AcceptOpened || conn.Handover().ECNOK != c.want {
+			if a := l.Accept(&flow4, &wire.Segment{Seq: 6, Ack: out.Seq + 1, Flags: wire.ACK, Payload: []byte("G"), Options: wire.Options{HasTS: true, TSEcr: out.Options.TSVal}}, start, &conn); a != AcceptOpened || conn.Handover().ECNOK != c.want {
 				t.Errorf("%v, ECN %v", a, conn.Handover().ECNOK)
 			}
 		})
@@ -42,12 +46,12 @@ func TestECESlowsDown(t *testing.T) {
 	if !w.last.ECT {
 		t.Error("new octets are not ECT")
 	}
-	w.in(ack(2001), flags(wire.ACK|wire.ECE))
-	if w.window().ssthresh != 5000 {
+	w.in(ack(1977), flags(wire.ACK|wire.ECE))
+	if w.window().ssthresh != 4940 {
 		t.Fatalf("ssthresh %d", w.window().ssthresh)
 	}
-	w.in(ack(8001), flags(wire.ACK|wire.ECE)) // of the same round trip
-	if w.window().ssthresh != 5000 {
+	w.in(ack(7905), flags(wire.ACK|wire.ECE)) // of the same round trip
+	if w.window().ssthresh != 4940 {
 		t.Fatalf("ssthresh %d", w.window().ssthresh)
 	}
 	cwr := 0
@@ -59,8 +63,8 @@ func TestECESlowsDown(t *testing.T) {
 	if cwr != 1 {
 		t.Errorf("%d segments with CWR", cwr)
 	}
-	w.in(ack(8001), sack(9001, 12001))
-	if w.poll(); w.last.Off != 8000 || w.last.ECT {
+	w.in(ack(7905), sack(8893, 9881), sack(9881, 12845))
+	if w.poll(); w.last.Off != 7904 || w.last.ECT {
 		t.Errorf("sent again at %d, ECT %v", w.last.Off, w.last.ECT)
 	}
 	w.in(fill(10))

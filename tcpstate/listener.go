@@ -81,15 +81,24 @@ func (l *Listener) OnSYN(flow *wire.Flow, seg *wire.Segment, now Time, out *Tran
 	if index < 0 {
 		return SYNKernel // a size that could not be handed over
 	}
+	stamps := l.cfg.Timestamps && o.HasTS
 	wscale := uint8(noWScale)
 	if l.cfg.WindowScaling && o.HasWScale {
 		wscale = min(o.WScale, maxWScale)
+		if !stamps {
+			wscale = scaleWithoutTimestamps(wscale)
+		}
 	}
 	sack := l.cfg.SACK && o.SACKPermitted
 	// RFC 3168, 6.1.1.
-	ecn := l.cfg.ECN && seg.Flags.Has(wire.ECE|wire.CWR)
+	ecn := l.cfg.ECN && stamps && seg.Flags.Has(wire.ECE|wire.CWR)
+	d := newCookie(index, wscale, sack, ecn)
+	data := uint32(0)
+	if !stamps {
+		data = d.data() + 1
+	}
 	*out = Transmit{
-		Seq:   l.iss(flow, seg.Seq, now, newCookie(index, wscale, sack, ecn)),
+		Seq:   l.iss(flow, seg.Seq, now, data),
 		Ack:   seg.Seq.Add(1),
 		Flags: wire.SYN | wire.ACK,
 		// RFC 7323, 2.2: the window of a SYN is never scaled.
@@ -103,9 +112,9 @@ func (l *Listener) OnSYN(flow *wire.Flow, seg *wire.Segment, now Time, out *Tran
 	if ecn {
 		out.Flags |= wire.ECE
 	}
-	if l.cfg.Timestamps && o.HasTS {
+	if stamps {
 		out.Options.HasTS = true
-		out.Options.TSVal = Millis(now) + l.tsOffset(flow)
+		out.Options.TSVal = Millis(now) + l.tsOffset(flow, d)
 		out.Options.TSEcr = o.TSVal
 	}
 	return SYNReply
@@ -117,12 +126,11 @@ func (l *Listener) Accept(flow *wire.Flow, seg *wire.Segment, now Time, c *Conn)
 	if seg.Flags&(wire.SYN|wire.RST|wire.ACK) != wire.ACK {
 		return AcceptUnknown
 	}
-	iss, irs := seg.Ack.Add(^uint32(0)), seg.Seq.Add(^uint32(0))
-	d, proof := l.check(flow, iss, irs, now)
+	d, age, stamps, proof := l.check(flow, seg, now)
 	switch {
 	case proof == proofNone:
 		return AcceptUnknown
-	case proof == proofCount && !l.plausibleEarly(flow, seg, now):
+	case proof == proofCount && !l.plausibleEarly(seg, age, stamps):
 		return AcceptUnknown
 	case proof == proofCount:
 		return AcceptEarly
@@ -130,6 +138,14 @@ func (l *Listener) Accept(flow *wire.Flow, seg *wire.Segment, now Time, c *Conn)
 		return AcceptHandshake
 	}
 	l.open(flow, seg, now, d, c)
+	if stamps {
+		c.flags |= flagTS
+		c.tsOffset = l.tsOffset(flow, d)
+		c.rcv.tsRecent = seg.Options.TSVal
+		c.rcv.tsAge = c.hours()
+		c.rtt.firstSample(age)
+	}
+	c.mem.init(c.payloadMSS())
 	return AcceptOpened
 }
 
@@ -155,29 +171,12 @@ func (l *Listener) open(flow *wire.Flow, seg *wire.Segment, now Time, d cookie, 
 	if !flow.Is4() {
 		c.flags |= flagIPv6
 	}
-	// RFC 7323, 3.2: a timestamp on a connection that did not negotiate them is ignored. Whether this one
-	// did shows in what it echoes.
-	if l.cfg.Timestamps && seg.Options.HasTS && l.echoAge(flow, seg, now) <= echoMaxAge {
-		c.flags |= flagTS
-		c.tsOffset = l.tsOffset(flow)
-		c.rcv.tsRecent = seg.Options.TSVal
-		c.rcv.tsAge = c.hours()
-		c.rtt.firstSample(l.echoAge(flow, seg, now))
-	}
-	c.mem.init(c.payloadMSS())
-}
-
-const echoMaxAge = uint32((maxAge + 1) * countPeriod / Millisecond)
-
-// echoAge returns how many milliseconds ago we sent the timestamp that seg echoes.
-func (l *Listener) echoAge(flow *wire.Flow, seg *wire.Segment, now Time) uint32 {
-	return Millis(now) + l.tsOffset(flow) - seg.Options.TSEcr
 }
 
 // plausibleEarly reports whether seg may be of a handshake of ours if only its cookie's count speaks for
 // it. A connection that is long over has the same count for a while; its timestamps give it away sooner.
-func (l *Listener) plausibleEarly(flow *wire.Flow, seg *wire.Segment, now Time) bool {
-	return !l.cfg.Timestamps || !seg.Options.HasTS || l.echoAge(flow, seg, now) <= uint32(Minute/Millisecond)
+func (l *Listener) plausibleEarly(seg *wire.Segment, age uint32, stamps bool) bool {
+	return !l.cfg.Timestamps || !seg.Options.HasTS || stamps && age <= uint32(Minute/Millisecond)
 }
 
 // family returns the segment sizes of the flow's address family: those in cookies, and our own.

@@ -38,10 +38,16 @@ func (c *Conn) OnTooBig(st *Stack, seq wire.Seq, mtu uint32, now Time) bool {
 	if f == nil || c.state == StateClosed || seq.Less(c.snd.una) || !seq.Less(c.snd.nxt) {
 		return false
 	}
-	c.setNow(now)
-	if mtu == 0 {
+	switch {
+	case mtu != 0 && mtu < c.leastMTU() && c.has(flagIPv6):
+		return false // RFC 8201, 4
+	// What was in flight before segments got smaller is told of too, and would make them smaller with each message.
+	case mtu == 0 && f.rec.mode == modeLoss && seq.Less(f.rec.recover):
+		return false
+	case mtu == 0:
 		mtu = c.nextPlateau()
 	}
+	c.setNow(now)
 	if !c.shrink(st, f, max(mtu, c.leastMTU()), now) {
 		return false
 	}

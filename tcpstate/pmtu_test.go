@@ -24,7 +24,7 @@ func TestTooBig(t *testing.T) {
 		"IPv4, timestamps":           {[]func(*setup){ethernet, withTS}, 1400, 1348},
 		"IPv6":                       {[]func(*setup){ethernet, overIPv6}, 1400, 1340},
 		"below the least of IPv4":    {[]func(*setup){ethernet}, 100, 536},
-		"below the least of IPv6":    {[]func(*setup){ethernet, overIPv6}, 1000, 1220},
+		"the least of IPv6":          {[]func(*setup){ethernet, overIPv6}, 1280, 1220},
 		"a router that says nothing": {[]func(*setup){ethernet}, 0, 1452},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -77,6 +77,19 @@ func TestTooBigIsValidated(t *testing.T) {
 	}
 	if w.c.snd.mss != 1460 {
 		t.Errorf("MSS %d", w.c.snd.mss)
+	}
+	// A router that says no size tells of each segment in flight: that is one piece of news.
+	for k := range wire.Seq(5) {
+		if got := w.c.OnTooBig(w.st, w.c.snd.una+k*1460, 0, w.now); got != (k == 0) {
+			t.Errorf("message %d of a flight: %v", k+1, got)
+		}
+	}
+	w = open(t, ethernet, overIPv6)
+	w.in()
+	w.c.Write(10_000)
+	w.flood()
+	if w.c.OnTooBig(w.st, w.c.snd.una, 1279, w.now) {
+		t.Error("believed that a link of IPv6 has a smaller MTU than there may be (RFC 8201, 4)")
 	}
 }
 

@@ -363,7 +363,7 @@ func TestRetransmissionOfUndecidedOctets(t *testing.T) {
 // RFC 9293, 3.8.6: the right edge of the window never moves back, and is never more than the window beyond
 // the boundary, but for the rounding. RFC 7323, 2.3: scaled.
 func TestRightEdgeNeverMovesBack(t *testing.T) {
-	w := open(t, scaled(3))
+	w := open(t, scaled(6))
 	edge := wire.Seq(0)
 	for i := range 5000 {
 		w.take(fill(1 + i%7))
