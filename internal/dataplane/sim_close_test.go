@@ -128,11 +128,8 @@ func TestSimVanishedClient(t *testing.T) {
 			k.c.Send([]byte("GET /never-finished"))
 			w.After(at, func() { gone = true })
 			w.run(at + 20*ms)
-			limit := tcpstate.DefaultConfig()
-			limit.KeepAliveTimeout = 30 * tcpstate.Second // newSim's
-			w.until(time.Duration(limit.KeepAliveTimeout+limit.HeadTimeout+limit.StallTimeout+tcpstate.Second), func() bool {
-				return w.empty() && w.Kernel.Records() == 0
-			})
+			limit := w.tcp.KeepAliveTimeout + w.tcp.HeadTimeout + w.tcp.StallTimeout + tcpstate.Second
+			w.until(time.Duration(limit), func() bool { return w.empty() && w.Kernel.Records() == 0 })
 			w.end()
 		}
 	})
@@ -152,7 +149,7 @@ func TestSimNeverReads(t *testing.T) {
 				since := w.Now()
 				w.until(2*time.Duration(tcpstate.DefaultConfig().StallTimeout), w.empty)
 				took := time.Duration(w.Now() - since)
-				stall := time.Duration(tcpstate.DefaultConfig().StallTimeout)
+				stall := time.Duration(w.tcp.StallTimeout)
 				if took < stall-time.Second || took > stall+2*time.Second {
 					t.Errorf("given up after %v, StallTimeout is %v", took, stall)
 				}

@@ -24,6 +24,7 @@ type simWorld struct {
 	*netsim.Net
 	t      *testing.T
 	loop   *Loop
+	tcp    tcpstate.Config
 	states map[uint32]simState // of the slots after the last step
 	talks  []*simTalk
 }
@@ -92,6 +93,7 @@ func newSim(t *testing.T, seed uint64, path simPath, changes ...func(*simSetup))
 	}
 	s := simSetup{host: path.host, tcp: tcpstate.DefaultConfig()}
 	s.tcp.KeepAliveTimeout = 30 * tcpstate.Second // more than any client here needs to repair a loss
+	s.tcp.StallTimeout = 60 * tcpstate.Second
 	s.loop = Config{
 		Store: &fakeStore{cache: cache}, Unix: func() int64 { return 1.7e9 },
 		LocalMAC: netsim.HostMAC(), MaxConns: 200, MaxBuffers: 150, KeepAliveRequests: -1,
@@ -100,7 +102,7 @@ func newSim(t *testing.T, seed uint64, path simPath, changes ...func(*simSetup))
 	for _, change := range changes {
 		change(&s)
 	}
-	w := &simWorld{Net: netsim.New(seed, s.host), t: t, states: map[uint32]simState{}}
+	w := &simWorld{Net: netsim.New(seed, s.host), t: t, tcp: s.tcp, states: map[uint32]simState{}}
 	s.loop.Device, s.loop.Handover = w.Device, w.Kernel
 	s.loop.Listener = tcpstate.NewListener(s.tcp, wire.Key{K0: seed, K1: 2})
 	if w.loop, err = New(s.loop); err != nil {
