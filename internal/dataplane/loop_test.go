@@ -199,6 +199,30 @@ func TestHandoverWaitsForAcknowledgement(t *testing.T) {
 	s.idle()
 }
 
+// A late double of an earlier connection's first segment does not keep the client's next connection from being served.
+func TestGhostGivesWay(t *testing.T) {
+	s := newStage(t, nil)
+	old := s.client()
+	old.connect()
+	again := &client{stage: s, port: old.port, seq: old.seq + 100_000}
+	again.connect()
+	old.say(getSmall)
+	s.run(0)
+	again.take()
+	again.say(getSmall)
+	s.run(0)
+	got, seg := again.receive()
+	if !strings.HasSuffix(got, small) || seg.Ack != again.seq {
+		t.Errorf("the new connection gets %q, %+v", got, seg)
+	}
+	old.say(getSmall) // and does not come back
+	again.say(getSmall)
+	s.run(0)
+	if got, _ := again.receive(); !strings.HasSuffix(got, small) {
+		t.Errorf("behind an old duplicate, the new connection gets %q", got)
+	}
+}
+
 // A body in the same batch of frames as its head follows it to the kernel, also on a new connection.
 func TestHandoverOfBatch(t *testing.T) {
 	for _, before := range []string{"", getSmall} {

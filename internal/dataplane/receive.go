@@ -32,7 +32,7 @@ func (l *Loop) onFrame(frame []byte) {
 		return
 	}
 	if i := l.slots.find(&p.Flow); i != 0 {
-		if newSYN := l.onSegment(i); !newSYN {
+		if anew := l.onSegment(i); !anew {
 			return
 		}
 	}
@@ -112,9 +112,9 @@ func (l *Loop) open() {
 	l.onSegment(i)
 }
 
-// onSegment gives l.pkt to the connection in slot i. It reports whether the segment is a SYN that begins a
-// new connection in the place of the old one, whose slot is then free.
-func (l *Loop) onSegment(i uint32) (newSYN bool) {
+// onSegment gives l.pkt to the connection in slot i. It reports whether the segment begins a new connection in the
+// place of the old one, whose slot is then free.
+func (l *Loop) onSegment(i uint32) (anew bool) {
 	p, s := &l.pkt, l.slots.at(i)
 	if s.flags&flagHanding != 0 {
 		l.onHanding(i)
@@ -125,7 +125,7 @@ func (l *Loop) onSegment(i uint32) (newSYN bool) {
 		l.count.Drops[dropOf(in.Drop)]++
 	}
 	switch {
-	case in.NewSYN:
+	case in.NewSYN, l.succeeds(s, in.Drop):
 		l.release(i)
 		return true
 	case in.Fate == tcpstate.Closed || in.Fate == tcpstate.Reset:
@@ -142,6 +142,15 @@ func (l *Loop) onSegment(i uint32) (newSYN bool) {
 	l.work.settle(s)
 	l.schedule(i)
 	return false
+}
+
+// succeeds reports whether l.pkt, which does not fit s, opens a later connection of the same flow. A handshake leaves no
+// trace here, so a late double of an earlier connection's first segment can take the flow between the client's new
+// handshake and its new request. Nobody acknowledges what such a ghost sends.
+func (l *Loop) succeeds(s *slot, why tcpstate.Drop) bool {
+	p := &l.pkt
+	return (why == tcpstate.DropBadACK || why == tcpstate.DropOutOfWindow) && s.conn.AckedOff() == 0 &&
+		s.conn.Boundary().Less(p.Segment.Seq) && l.cfg.Listener.Accept(&p.Flow, &p.Segment, l.now, &l.fresh) == tcpstate.AcceptOpened
 }
 
 // release forgets the connection in slot i.
