@@ -207,6 +207,7 @@ func (l *Loop) abortAll(now tcpstate.Time) {
 		l.markReady(i)
 	})
 	l.transmit()
+	l.count.Buffers = l.work.buffersInUse()
 	l.count.publish()
 }
 
