@@ -89,6 +89,7 @@ func (d *Device) arrive(frame []byte) bool {
 	if len(d.rxFree) == 0 {
 		d.stats.Overflowed++
 		d.net.note("rx full", frame)
+		d.received() // all frames may be lent since the last Receive; a real loop looks in from time to time
 		return false
 	}
 	last := len(d.rxFree) - 1

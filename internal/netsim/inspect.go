@@ -86,10 +86,11 @@ func (v *inspector) onHostSends(s *segment, fromKernel bool) {
 		v.onHandshake(s)
 		return
 	}
+	if c.Reused() && (c.state == connecting || int32(s.ack-(c.iss+1)) < 0) {
+		return // of the connection before
+	}
 	if c.state == connecting {
-		if c.cfg.Reuse == nil { // or else it may be of the connection before
-			v.failf("sends before the handshake is complete")
-		}
+		v.failf("sends before the handshake is complete")
 		return
 	}
 	if !s.isACK {
@@ -105,6 +106,9 @@ func (v *inspector) onHostSends(s *segment, fromKernel bool) {
 func (v *inspector) onHandshake(s *segment) {
 	v.seen.Handshakes++
 	c := v.c
+	if c.Reused() && s.isACK && s.ack != c.iss+1 {
+		return // to the SYN of the connection before, which came late
+	}
 	switch {
 	case !s.isACK || s.ack != c.iss+1:
 		v.failf("answers the SYN of %d with an ACK of %d", c.iss, s.ack)
