@@ -14,7 +14,7 @@ import (
 func TestSimHandover(t *testing.T) {
 	overPaths(t, 20, func(t *testing.T, p simPath, seed uint64) {
 		size := 100_000
-		if exact(p.client) && !testing.Short() {
+		if exact(p) && !testing.Short() {
 			size = 1_000_000
 		}
 		for _, before := range []int{0, 1, 3} {
@@ -120,8 +120,8 @@ func TestSimNeverAccepts(t *testing.T) {
 			w.end()
 			w.wantDrop(DropHandoverTimeout, 1)
 			w.wantHandovers("")
-			if seen := k.c.Sight(); seen.Resets != 1 {
-				t.Errorf("%s: %+v, want one RST", name, seen)
+			if seen := k.c.Sight(); seen.Resets == 0 || seen.Resets > 1 && exact(p) {
+				t.Errorf("%s: %+v, want one RST, or more if it was lost", name, seen)
 			}
 		})
 	}
@@ -141,7 +141,9 @@ func TestSimNoListener(t *testing.T) {
 		}
 		w.end()
 		w.wantHandovers("")
-		w.wantDrop(DropHandoverTimeout, 1)
+		if exact(p) { // or else the client, which is gone, may have told us so
+			w.wantDrop(DropHandoverTimeout, 1)
+		}
 	})
 }
 
