@@ -168,6 +168,7 @@ func (d *daemon) listener(sysctls *redirect.Sysctls) *tcpstate.Listener {
 	cfg.ECN = sysctls.ECN >= 1 // 2, the default, is to accept it when it is offered
 	cfg.KeepAliveTimeout = tcpstate.Time(d.cfg.KeepAliveTimeout)
 	cfg.HeadTimeout = tcpstate.Time(d.cfg.HeadTimeout)
+	cfg.StallTimeout = tcpstate.Time(d.cfg.StallTimeout)
 	return tcpstate.NewListener(cfg, wire.NewKey())
 }
 

@@ -41,6 +41,7 @@ type Daemon struct {
 	KeepAliveTimeout  time.Duration `name:"keepalive-timeout" default:"5s" help:"How long a connection may be idle. It must be the server's KeepAliveTimeout, or no file will be taken."`
 	KeepAliveRequests int           `name:"keepalive-requests" default:"100" help:"How many further requests a connection may make, 0 for any number. It must be the server's MaxKeepAliveRequests, or no file will be taken."`
 	HeadTimeout       time.Duration `default:"20s" help:"How long a request may stay incomplete before the server behind gets it as it is."`
+	StallTimeout      time.Duration `default:"5m" help:"How long a client may take nothing of a response before its connection is reset. Apache's Timeout."`
 	CongestionControl string        `enum:"auto,bbr,cubic,reno" default:"auto" help:"Algorithm of TCP congestion control: bbr, cubic or reno; 'auto' is the kernel's own (net.ipv4.tcp_congestion_control), cubic if xhttpd lacks that one."`
 	MaxConnections    int           `default:"65536" help:"Connections held for each receive queue, of 256 bytes each; those beyond are handed over with their first request."`
 	MaxBuffers        int           `default:"4096" help:"Incomplete requests held for each receive queue, of 16 KiB each; those beyond are handed over."`
@@ -114,6 +115,8 @@ func (c *Daemon) validateServer() error {
 		return fmt.Errorf("--keepalive-requests %d: give from 0 (any number) to %d", c.KeepAliveRequests, maxKeepAliveRequests)
 	case c.HeadTimeout < time.Second || c.HeadTimeout > maxTimeout:
 		return fmt.Errorf("--head-timeout %s: give from 1s to %s", c.HeadTimeout, maxTimeout)
+	case c.StallTimeout < time.Second || c.StallTimeout > maxTimeout:
+		return fmt.Errorf("--stall-timeout %s: give from 1s to %s", c.StallTimeout, maxTimeout)
 	}
 	return nil
 }

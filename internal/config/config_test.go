@@ -109,7 +109,7 @@ func where(a netip.AddrPort) string {
 func daemon(t *testing.T, change func(*Daemon)) Daemon {
 	d := Daemon{
 		Common: Common{Interface: "eth0", Port: 80, Mode: "auto", ZeroCopy: "auto"}, Root: "/var/www/html", CacheSize: 256 << 20, Dynamic: []string{"cgi-bin", ".."},
-		KeepAliveTimeout: 5 * time.Second, KeepAliveRequests: 100, HeadTimeout: 20 * time.Second,
+		KeepAliveTimeout: 5 * time.Second, KeepAliveRequests: 100, HeadTimeout: 20 * time.Second, StallTimeout: 5 * time.Minute,
 		MaxConnections: 65536, MaxBuffers: 4096, Grace: 30 * time.Second,
 	}
 	if err := d.Admin.UnmarshalText([]byte("127.0.0.1:9180")); err != nil {
