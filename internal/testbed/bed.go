@@ -135,6 +135,9 @@ func (b *Bed) StartDaemon() {
 	b.Until("xhttpd serves", func() bool { code, _ := b.admin("/healthz"); return code == 200 })
 }
 
+// PID returns xhttpd's process.
+func (b *Bed) PID() int { return b.daemon.Process.Pid }
+
 // Signal sends xhttpd a signal.
 func (b *Bed) Signal(s syscall.Signal) {
 	b.Helper()
