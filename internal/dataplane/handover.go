@@ -245,7 +245,6 @@ func (l *Loop) flushGiver() {
 func (l *Loop) handOverUnheld(why Reason) {
 	h := &l.hand
 	*h = l.fresh.Handover()
-	h.TSRecent = l.pkt.Segment.Options.TSVal
 	if err := l.cfg.Handover.Begin(&l.pkt.Flow, h); err != nil {
 		l.count.Drops[DropHandoverRefused]++
 		return
