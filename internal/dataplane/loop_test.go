@@ -353,6 +353,19 @@ func TestHandoverTriedAgain(t *testing.T) {
 	s.idle()
 }
 
+// What comes during a hand-over goes to the kernel at once, as it came.
+func TestSegmentsDuringHandover(t *testing.T) {
+	s := newStage(t, nil)
+	s.kernel.refuse = 1 << 30
+	c := s.client()
+	c.connect()
+	c.say(postHead)
+	s.run(0)
+	c.say("12345")
+	s.run(0)
+	checkInjected(t, s, c, postHead+"12345")
+}
+
 func TestHandoverGivenUp(t *testing.T) {
 	s := newStage(t, func(cfg *Config) { cfg.HandoverTimeout = time.Second })
 	s.kernel.refuse = 1 << 30

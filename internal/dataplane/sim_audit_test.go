@@ -57,6 +57,11 @@ func (w *simWorld) audit() {
 		}
 		if s.work != 0 {
 			works++
+			for k, o := range l.work.objects[int(s.work)*window : int(s.work+1)*window] {
+				if held := k < int(l.work.at(s.work).n); held != (o != nil) {
+					w.Failf("slot %d: object %d is referred to: %v, under way: %v", i, k, o != nil, held)
+				}
+			}
 		}
 		if l.work.held(s) != nil {
 			have.Buffers++
