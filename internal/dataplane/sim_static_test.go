@@ -10,8 +10,8 @@ import (
 )
 
 // Many kinds of paths, chosen by chance: static objects and then a body for the kernel's server come through whole,
-// in order, and leave nothing behind. With other seeds it fails once in some hundred runs, when octets behind a lost first
-// segment pass for its own by chance (tcpstate, Listener.check): "hands over at …, 0 have arrived".
+// in order, and leave nothing behind. With a rare seed it fails because octets behind a lost first segment pass for its
+// own by chance (tcpstate, Listener.check): "hands over at …, 0 have arrived".
 func TestSimMatrix(t *testing.T) {
 	base := netsim.Seed(t, 2026)
 	rounds := uint64(150)
