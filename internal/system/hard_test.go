@@ -15,9 +15,11 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/xhttpd/xhttpd/bench/impair"
 	"github.com/xhttpd/xhttpd/internal/nstest"
 	"github.com/xhttpd/xhttpd/internal/testbed"
 )
@@ -111,7 +113,9 @@ func (m *mixed) run(files map[string][]byte, names []string, script bool) error 
 
 // 20 MB arrive whole over a link that loses 5 % and reorders 5 % in both directions.
 func TestLossyLink(t *testing.T) {
-	b := testbed.Start(t, testbed.Options{Lossy: &testbed.Impairment{Seed: seed(t), Loss: 0.05, Reorder: 0.05}})
+	b := testbed.Start(t, testbed.Options{Impaired: true})
+	bad := impair.Link{Loss: 0.05, Reorder: 0.05, ReorderBy: 2 * time.Millisecond}
+	b.Path.Set(seed(t), bad, bad)
 	body := b.Put("20MB.png", content(20_000_000))
 	b.Put("small.png", content(2000))
 	b.Warm("20MB.png", "small.png")

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/xhttpd/xhttpd/bench/impair"
 	"github.com/xhttpd/xhttpd/internal/nstest"
 )
 
@@ -25,8 +26,8 @@ type Options struct {
 	nstest.Options
 	Args     []string // further arguments of xhttpd
 	NoApache bool
-	NoDaemon bool // StartDaemon comes later
-	Lossy    *Impairment
+	NoDaemon bool         // StartDaemon comes later
+	Impaired bool         // the path between client and server is Bed.Path
 	Routed   *nstest.Path // a router between client and server
 }
 
@@ -36,6 +37,7 @@ type Bed struct {
 	Client, Server *nstest.NS
 	Dir            string // holds everything below
 	Root           string // document root
+	Path           *impair.Forwarder
 	apache         *exec.Cmd
 	daemon         *exec.Cmd
 	log            *logBuffer
@@ -49,8 +51,8 @@ func Start(t testing.TB, opts Options) *Bed {
 	t.Helper()
 	b := &Bed{TB: t, Dir: t.TempDir(), args: opts.Args, log: new(logBuffer)}
 	switch {
-	case opts.Lossy != nil:
-		b.Client, b.Server = lossyPair(t, opts.Lossy)
+	case opts.Impaired:
+		b.Client, b.Server, b.Path = lossyPair(t)
 	case opts.Routed != nil:
 		b.Client, _, b.Server = nstest.Routed(t, *opts.Routed)
 	default:
@@ -125,10 +127,10 @@ func (b *Bed) Binary() string {
 	return binary
 }
 
-// StartDaemon starts xhttpd and waits until it serves.
-func (b *Bed) StartDaemon() {
+// StartDaemon starts xhttpd, with more arguments than Options.Args if wanted, and waits until it serves.
+func (b *Bed) StartDaemon(more ...string) {
 	b.Helper()
-	args := append([]string{"run", "--interface", b.Server.Interface, "--root", b.Root}, b.args...)
+	args := append([]string{"run", "--interface", b.Server.Interface, "--root", b.Root}, append(b.args, more...)...)
 	b.daemon = b.Server.Command(b.Binary(), args...)
 	b.daemon.Stderr = b.log
 	b.Server.Start(b.daemon)
