@@ -241,6 +241,9 @@ func (c *Conn) tryUndo(st *Stack, f *flight, e *ackEvent) bool {
 		c.advanceFRTO(f, e)
 		return false
 	}
+	if r.mode != modeLoss {
+		f.rack.reordering = true // as Linux concludes: what filled the hole was only late
+	}
 	st.unmarkLost(f)
 	f.win.cwnd = max(f.win.cwnd, r.priorCwnd)
 	f.win.ssthresh = max(f.win.ssthresh, r.priorSsthresh)

@@ -32,7 +32,7 @@ func BenchmarkCompletion(b *testing.B) {
 							s.measure(c, int(rounds[min(k, len(rounds)-1)]), end)
 							if len(c.Kernels) > 0 {
 								cells = append(cells, c)
-								b.Logf("%v", c)
+								fmt.Println(c)
 							}
 						}
 					}

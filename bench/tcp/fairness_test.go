@@ -26,7 +26,7 @@ func BenchmarkFairness(b *testing.B) {
 					}
 					flows.Wait()
 					x, y := float64(shares[0]), float64(shares[1])
-					b.Logf("%s, %g ms, %s: %.2f and %.2f Mbit/s, Jain's index %.3f", cc, rtt, name, rateOf(shares[0]), rateOf(shares[1]), (x+y)*(x+y)/(2*(x*x+y*y)))
+					fmt.Printf("%s, %g ms, %s: %.2f and %.2f Mbit/s, Jain's index %.3f\n", cc, rtt, name, rateOf(shares[0]), rateOf(shares[1]), (x+y)*(x+y)/(2*(x*x+y*y)))
 				}
 			}
 		})
