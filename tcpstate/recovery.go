@@ -58,7 +58,8 @@ func (c *Conn) enter(f *flight, m mode, e *ackEvent) {
 	again := r.mode == modeLoss
 	r.mode = m
 	r.recover = c.snd.nxt
-	r.prrDelivered, r.prrOut, r.prrFlight = 0, 0, uint32(c.snd.nxt-c.snd.una)
+	// RFC 6937 as revised, 6.1: RecoverFS, with what this acknowledgment has taken from it.
+	r.prrDelivered, r.prrOut, r.prrFlight = 0, 0, uint32(c.snd.nxt-c.snd.una)+e.acked
 	e.mode = m
 	if m == modeLoss {
 		f.controller().onTimeout(&f.win, again)

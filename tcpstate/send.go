@@ -83,8 +83,9 @@ func (c *Conn) onSent(st *Stack, p *plan, end wire.Seq, now Time, out *Transmit)
 		f.rate.setAppLimited(f.pipe(c))
 	}
 	c.probed(f, p, false)
-	if c.tmr.kind == timerNone || c.tmr.kind == timerProbe {
-		c.startLossTimer(f)
+	// RFC 8985, 7.2: a probe is put off by each new segment.
+	if d := c.probeTimeout(); c.mayProbe(f) && d < c.backedOff() {
+		c.startTimer(timerProbe, d)
 	}
 }
 
