@@ -18,6 +18,7 @@ type Load struct {
 	Dial    func(ctx context.Context, network, addr string) (net.Conn, error)
 	Pages   map[string][]byte // by URL: the body that is to come; nil: any, of whatever status
 	Clients int               // at once
+	Timeout time.Duration     // of a request. Default 40 s: a kernel's retries of its SYN take longer, a person waits no longer
 }
 
 // Result is how Load fared.
@@ -50,10 +51,13 @@ func (l *Load) Run(ctx context.Context) *Result {
 		busy  sync.WaitGroup
 		start = time.Now()
 	)
+	timeout := l.Timeout
+	if timeout == 0 {
+		timeout = 40 * time.Second
+	}
 	for k := range l.Clients {
 		busy.Go(func() {
-			// The longest that a kernel's retries of its SYN take is more; a person waits no longer.
-			client := &http.Client{Timeout: 40 * time.Second, Transport: &http.Transport{DialContext: l.Dial, DisableKeepAlives: true, DisableCompression: true}}
+			client := &http.Client{Timeout: timeout, Transport: &http.Transport{DialContext: l.Dial, DisableKeepAlives: true, DisableCompression: true}}
 			for n := k; ctx.Err() == nil; n++ {
 				url, began := urls[n%len(urls)], time.Now()
 				err := l.ask(client, url)
