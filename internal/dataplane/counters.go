@@ -53,10 +53,11 @@ const (
 	DropInject                                                     // the kernel could not be given a frame
 	DropHandoverRefused                                            // a hand-over could not begin; the client got a RST
 	DropHandoverTimeout                                            // the server accepted no connection in time; the client got a RST
+	DropStrayLimit                                                 // a segment of an unknown connection, of which the kernel has got enough
 	NumDrops
 )
 
-var dropNames = [...]string{"other-mac", "early", "no-frame", "stray-reset", "buffer-limit", "inject-failed", "handover-refused", "handover-timeout"}
+var dropNames = [...]string{"other-mac", "early", "no-frame", "stray-reset", "buffer-limit", "inject-failed", "handover-refused", "handover-timeout", "stray-limit"}
 
 func dropOf(d tcpstate.Drop) Drop { return dropTCP + Drop(d) }
 
@@ -84,6 +85,7 @@ type Counters struct {
 	Responses   [len(Statuses)]uint64
 	Handovers   [NumReasons]uint64 // that the kernel has a socket for
 	Drops       [NumDrops]uint64
+	Shed        [NumSheds]uint64
 	Connections [tcpstate.NumStates]uint64 // gauge
 	Handing     uint64                     // gauge: waiting for the kernel's socket; not in Connections
 	RxPackets   uint64
@@ -113,6 +115,7 @@ type counters struct {
 		responses   [len(Statuses)]atomic.Uint64
 		handovers   [NumReasons]atomic.Uint64
 		drops       [NumDrops]atomic.Uint64
+		shed        [NumSheds]atomic.Uint64
 		connections [tcpstate.NumStates]atomic.Uint64
 		rest        [7]atomic.Uint64
 	}
@@ -126,6 +129,7 @@ func (c *counters) publish() {
 	store(c.shared.responses[:], c.Responses[:])
 	store(c.shared.handovers[:], c.Handovers[:])
 	store(c.shared.drops[:], c.Drops[:])
+	store(c.shared.shed[:], c.Shed[:])
 	store(c.shared.connections[:], c.Connections[:])
 	for i, v := range c.rest() {
 		c.shared.rest[i].Store(*v)
@@ -147,6 +151,7 @@ func (l *Loop) Snapshot(sum *Counters) {
 	add(sum.Responses[:], sh.responses[:])
 	add(sum.Handovers[:], sh.handovers[:])
 	add(sum.Drops[:], sh.drops[:])
+	add(sum.Shed[:], sh.shed[:])
 	add(sum.Connections[:], sh.connections[:])
 	for i, v := range sum.rest() {
 		*v += sh.rest[i].Load()

@@ -71,6 +71,7 @@ type Config struct {
 	// HandoverTimeout is how long a hand-over is tried again when the server accepts no connections,
 	// before the client gets a RST. Default 30 s; it must be less than the redirector keeps its records.
 	HandoverTimeout time.Duration
+	Limits          Limits
 }
 
 const (
@@ -91,6 +92,11 @@ type Loop struct {
 	work  workArena
 	wheel wheel
 	ready readyList
+
+	queues    [numClasses]queue
+	prefixes  prefixes
+	slowHeads allowance
+	strays    allowance
 
 	rx     [batch][]byte
 	tx     [batch][]byte // tx[txUsed:txHave] are lent and empty, tx[:txUsed] are filled
@@ -121,10 +127,13 @@ func New(cfg Config) (*Loop, error) {
 	setDefault(&cfg.MaxConns, 65536)
 	setDefault(&cfg.MaxBuffers, 4096)
 	setDefault(&cfg.HandoverTimeout, 30*time.Second)
+	cfg.Limits.setDefaults(cfg.MaxConns)
 	l := &Loop{cfg: cfg, st: tcpstate.NewStack(tcpstate.StackConfig{Control: cfg.Control, Flights: cfg.MaxConns})}
 	l.slots.init(cfg.MaxConns)
 	l.work.init(cfg.MaxConns, cfg.MaxBuffers)
 	l.give.init(cfg.MTU)
+	l.prefixes.init(cfg.MaxConns, &cfg.Limits)
+	l.slowHeads.rate, l.strays.rate = cfg.Limits.SlowHeads, cfg.Limits.Strays
 	return l, nil
 }
 
@@ -224,6 +233,10 @@ func (l *Loop) onTimer(i uint32) {
 		l.retryHandover(i)
 		return
 	}
+	if l.readsTooSlowly(s) {
+		l.abort(i, ShedSlowReader)
+		return
+	}
 	if d := s.conn.Deadline(l.st); d == 0 || d > l.now {
 		l.schedule(i)
 		return
@@ -234,12 +247,26 @@ func (l *Loop) onTimer(i uint32) {
 		return
 	case tcpstate.IdleExpired:
 		s.conn.Close()
+	case tcpstate.TimedOut:
+		l.count.Shed[ShedStalled]++
 	case tcpstate.HeadExpired:
+		if !l.slowHeads.take(l.now) {
+			l.abort(i, ShedSlowHead)
+			return
+		}
 		l.wantHandover(i, ReasonSlowHead)
 		if s = l.live(i); s == nil {
 			return
 		}
 	}
+	l.markReady(i)
+	l.schedule(i)
+}
+
+// abort resets the connection in slot i as soon as there is a frame for it.
+func (l *Loop) abort(i uint32, why Shed) {
+	l.count.Shed[why]++
+	l.slots.at(i).conn.Abort()
 	l.markReady(i)
 	l.schedule(i)
 }
@@ -256,7 +283,11 @@ func (l *Loop) live(i uint32) *slot {
 func (l *Loop) schedule(i uint32) {
 	s := l.slots.at(i)
 	l.noteState(s)
+	l.classify(i, s)
 	d := s.conn.Deadline(l.st)
+	if r := l.rateDeadline(s); r != 0 && (d == 0 || r < d) {
+		d = r
+	}
 	if s.flags&flagHanding != 0 {
 		d = l.work.at(s.work).retryAt
 	}

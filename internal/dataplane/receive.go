@@ -57,7 +57,7 @@ func (l *Loop) onUnknown() {
 	}
 	switch l.cfg.Listener.Accept(&p.Flow, &p.Segment, l.now, &l.fresh) {
 	case tcpstate.AcceptUnknown:
-		l.toKernel() // which knows more flows than we do, and answers the rest with RST
+		l.stray() // which knows more flows than we do, and answers the rest with RST
 	case tcpstate.AcceptEarly:
 		if l.given.has(&p.Flow, l.now) {
 			l.toKernel()
@@ -77,7 +77,7 @@ func (l *Loop) onSYN() {
 	}
 	switch l.cfg.Listener.OnSYN(&p.Flow, &p.Segment, l.now, &l.out) {
 	case tcpstate.SYNKernel:
-		l.toKernel()
+		l.stray()
 	case tcpstate.SYNDrop:
 		l.count.Drops[dropOf(tcpstate.DropBadSYN)]++
 	case tcpstate.SYNReply:
@@ -96,7 +96,18 @@ func (l *Loop) onSYN() {
 // open gives l.fresh a slot and the segment that it was made of.
 func (l *Loop) open() {
 	p := &l.pkt
+	if l.tooMany(&p.Flow) {
+		l.count.Shed[ShedPrefix]++
+		l.resetUnheld()
+		return
+	}
 	i := l.slots.add(&p.Flow)
+	switch {
+	case i != 0:
+		l.prepareRoom()
+	case l.makeRoom():
+		i = l.slots.add(&p.Flow)
+	}
 	if i == 0 {
 		l.handOverUnheld(ReasonConnLimit)
 		return
@@ -105,6 +116,8 @@ func (l *Loop) open() {
 	s.conn = l.fresh
 	s.peer = p.Src
 	s.counted = s.conn.State()
+	s.flags |= flagCounted
+	l.prefixes.add(&p.Flow)
 	l.count.Connections[s.counted]++
 	if l.draining {
 		l.want(s, ReasonShutdown)
@@ -156,6 +169,8 @@ func (l *Loop) succeeds(s *slot, why tcpstate.Drop) bool {
 // release forgets the connection in slot i.
 func (l *Loop) release(i uint32) {
 	s := l.slots.at(i)
+	l.declassify(i, s)
+	l.discount(s)
 	l.wheel.drop(l.slots.all, i)
 	l.ready.remove(l.slots.all, i)
 	if s.flags&flagHanding != 0 {

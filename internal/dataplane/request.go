@@ -23,7 +23,7 @@ func (l *Loop) advance(i uint32, in *tcpstate.Input) *slot {
 	case in.Off == 0:
 		return l.direct(i, in.Data)
 	default:
-		if buf = l.work.buffer(s); buf == nil {
+		if buf = l.buffer(i); buf == nil {
 			l.count.Drops[DropBuffer]++
 			return s
 		}
@@ -47,11 +47,11 @@ func (l *Loop) direct(i uint32, data []byte) *slot {
 		s.conn.Received(uint32(len(rest)), nil) // for a FIN behind it
 		return l.afterRequests(i, rest)
 	}
-	buf := l.work.buffer(s)
+	buf := l.buffer(i)
 	if buf == nil {
-		// An incomplete request that we can't keep is the kernel's; behind a response it has to wait: it
-		// was not acknowledged, so the client sends it again.
-		if s.conn.Quiescent() {
+		// An incomplete request that we can't keep is the kernel's; behind a response, or if the server has
+		// enough of such, it has to wait: it was not acknowledged, so the client sends it again.
+		if s.conn.Quiescent() && l.slowHeads.take(l.now) {
 			l.want(s, ReasonBuffers)
 			return l.afterRequests(i, rest)
 		}

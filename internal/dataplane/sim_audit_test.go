@@ -87,6 +87,44 @@ func (w *simWorld) audit() {
 		w.Failf("%d flights for %d connections", flights, l.slots.used)
 	}
 	w.auditReadyList(ready)
+	w.auditQueues()
+}
+
+// auditQueues: each connection is in the queue of its class, once, and counted for its prefix.
+func (w *simWorld) auditQueues() {
+	l := w.loop
+	queued, classed, live := 0, 0, 0
+	for c := classOver; c < numClasses; c++ {
+		last, before := uint32(0), queued
+		for i := l.queues[c].oldest; i != 0 && queued <= l.slots.used; i = l.slots.at(i).newer {
+			if s := l.slots.at(i); s.class != c || s.older != last || s.flags&flagUsed == 0 {
+				w.Failf("the queue of class %d is broken at slot %d", c, i)
+			}
+			queued, last = queued+1, i
+		}
+		if l.queues[c].newest != last || l.queues[c].n != queued-before {
+			w.Failf("the queue of class %d ends at %d, not %d, and has %d, not %d", c, last, l.queues[c].newest, queued-before, l.queues[c].n)
+		}
+	}
+	counted := uint32(0)
+	for _, n := range l.prefixes.rows[0] {
+		counted += n
+	}
+	l.slots.each(func(i uint32) {
+		s := l.slots.at(i)
+		if s.class != classNone {
+			classed++
+		}
+		if s.class != classOver {
+			live++
+		}
+		if c := l.classOf(s); s.class != c {
+			w.Failf("slot %d, in %v, is in class %d, not in %d", i, s.conn.State(), s.class, c)
+		}
+	})
+	if queued != classed || int(counted) != live {
+		w.Failf("%d slots are in queues, %d say so; %d of %d are counted by prefix", queued, classed, counted, live)
+	}
 }
 
 func (w *simWorld) auditReadyList(want int) {

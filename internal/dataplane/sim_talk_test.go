@@ -164,17 +164,22 @@ func (w *simWorld) finish(talks ...*simTalk) {
 	}
 }
 
-// close closes the clients' side, and asserts that the connections end by FINs.
+// close closes the clients' side, and asserts that the connections end by FINs, but for those that the loop has forgotten
+// behind its own FIN, for want of slots.
 func (w *simWorld) close(talks ...*simTalk) {
 	w.t.Helper()
 	for _, k := range talks {
 		k.c.Close()
 	}
+	resets := uint64(0)
 	for _, k := range talks {
 		w.until(5*time.Minute, k.c.Over)
 		if k.c.WasReset() {
-			w.t.Error("a connection was reset")
+			resets++
 		}
+	}
+	if c := w.counters(); resets > c.Shed[ShedOver] {
+		w.t.Errorf("%d connections were reset, and only %d forgotten", resets, c.Shed[ShedOver])
 	}
 }
 

@@ -16,8 +16,12 @@ type slot struct {
 	after   uint32
 	work    uint32 // what is in flight, index into workArena, or 0
 	peer    wire.MAC
+	older   uint32 // neighbours in the queue of its class
+	newer   uint32
+	entered uint32 // when it came into its class, ms modulo 2³²
 	served  uint16
 	flags   uint8
+	class   class
 	why     Reason // of the hand-over that is wanted
 	counted tcpstate.State
 }
@@ -27,6 +31,7 @@ const (
 	flagReady   // in the ready list
 	flagClosing // the last response is written: what the client still sends is thrown away
 	flagWant    // shall be handed over as soon as SND.UNA == SND.NXT
+	flagCounted // for its prefix
 	flagHanding // the record is written and the octets were injected, but the kernel has no socket yet
 )
 

@@ -167,6 +167,7 @@ func newStage(t *testing.T, change func(*Config)) *stage {
 // client is one connection of the test's making: MSS 1460, and timestamps if tsval is set.
 type client struct {
 	*stage
+	from         net.IP // nil: remote
 	port         layers.TCPPort
 	seq, ack     uint32
 	tsval, tsecr uint32
@@ -177,11 +178,22 @@ func (s *stage) client() *client {
 	return &client{stage: s, port: s.port, seq: 1000}
 }
 
+// clientFrom returns one with an address of its own.
+func (s *stage) clientFrom(last byte) *client {
+	c := s.client()
+	c.from = net.IPv4(198, 51, 100, last)
+	return c
+}
+
 // give sends a segment to the loop without letting it run.
 func (c *client) give(tcp layers.TCP, payload string) {
 	c.t.Helper()
 	eth := layers.Ethernet{SrcMAC: remoteMAC, DstMAC: localMAC, EthernetType: layers.EthernetTypeIPv4}
-	ip := layers.IPv4{Version: 4, TTL: 64, Protocol: layers.IPProtocolTCP, SrcIP: remote, DstIP: local}
+	from := remote
+	if c.from != nil {
+		from = c.from
+	}
+	ip := layers.IPv4{Version: 4, TTL: 64, Protocol: layers.IPProtocolTCP, SrcIP: from, DstIP: local}
 	tcp.SrcPort, tcp.DstPort, tcp.Window = c.port, 80, 65535
 	if c.tsval != 0 {
 		data := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, c.tsval), c.tsecr)

@@ -19,6 +19,8 @@ type work struct {
 	chain   uint32
 	retryAt tcpstate.Time // of a hand-over
 	giveUp  tcpstate.Time
+	since   tcpstate.Time // when the client's reading began to be measured
+	from    uint32        // stream offset that it had acknowledged then
 }
 
 // sending is one response and its place [start, end) in the stream of octets sent, modulo 2³².
