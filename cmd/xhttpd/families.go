@@ -61,6 +61,12 @@ func (d *daemon) loopFamilies() []metrics.Family {
 				}
 			}
 		}},
+		{Name: "xhttpd_shed_total", Label: "reason", Help: "Connections that were ended before their time, by why.", Read: func(e emit) {
+			c := d.counters()
+			for r := range dataplane.NumSheds {
+				e(r.String(), float64(c.Shed[r]))
+			}
+		}},
 		{Name: "xhttpd_handing", Gauge: true, Help: "Connections offered to the kernel that it has not taken yet.",
 			Read: one(func(c *dataplane.Counters) uint64 { return c.Handing })},
 		{Name: "xhttpd_receive_buffers", Gauge: true, Help: "Receive buffers in use, of 16 KiB each.",

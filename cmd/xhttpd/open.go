@@ -69,6 +69,21 @@ func (d *daemon) openCache(ctx context.Context) (err error) {
 	return nil
 }
 
+// limits are the settings in the form of dataplane, where 0 means the default, and negative no limit.
+func (d *daemon) limits() dataplane.Limits {
+	orNone := func(n int) int {
+		if n == 0 {
+			return -1
+		}
+		return n
+	}
+	c := &d.cfg.Limits
+	return dataplane.Limits{
+		MaxPerPrefix: c.MaxPerPrefix, Prefix4: c.Prefix4, Prefix6: c.Prefix6, MinRate: orNone(c.MinRate), MinRatePeriod: c.MinRatePeriod,
+		SlowHeads: orNone(c.SlowHeads), Strays: orNone(c.Strays),
+	}
+}
+
 // keepAliveRequests is the setting in the form of filecache and dataplane, where negative means any number.
 func (d *daemon) keepAliveRequests() int {
 	if d.cfg.KeepAliveRequests == 0 {
@@ -151,6 +166,7 @@ func (d *daemon) openLoops(context.Context) error {
 			Device: socket, Handover: injector, Store: d.cache, Listener: listener, Control: control,
 			Unix: func() int64 { return time.Now().Unix() }, LocalMAC: mac, MTU: d.iface.MTU,
 			MaxConns: d.cfg.MaxConnections, MaxBuffers: d.cfg.MaxBuffers, KeepAliveRequests: d.keepAliveRequests(),
+			Limits: d.limits(),
 		})
 		if err != nil {
 			return err

@@ -43,8 +43,9 @@ type Daemon struct {
 	HeadTimeout       time.Duration `default:"20s" help:"How long a request may stay incomplete before the server behind gets it as it is."`
 	StallTimeout      time.Duration `default:"5m" help:"How long a client may take nothing of a response before its connection is reset. Apache's Timeout."`
 	CongestionControl string        `enum:"auto,bbr,cubic,reno" default:"auto" help:"Algorithm of TCP congestion control: bbr, cubic or reno; 'auto' is the kernel's own (net.ipv4.tcp_congestion_control), cubic if xhttpd lacks that one."`
-	MaxConnections    int           `default:"65536" help:"Connections held for each receive queue, of 256 bytes each; those beyond are handed over with their first request."`
-	MaxBuffers        int           `default:"4096" help:"Incomplete requests held for each receive queue, of 16 KiB each; those beyond are handed over."`
+	MaxConnections    int           `default:"65536" help:"Connections held for each receive queue, of 256 bytes each. When they run short, idle connections are closed, then slow ones reset; those beyond are handed over with their first request."`
+	MaxBuffers        int           `default:"4096" help:"Incomplete requests held for each receive queue, of 16 KiB each. When they run short, the oldest are reset; those beyond are handed over."`
+	Limits
 
 	Grace     time.Duration `default:"30s" help:"How long connections may go on after SIGTERM or SIGINT before they are reset. A second signal ends it at once."`
 	LogLevel  slog.Level    `default:"info" help:"What is written to stderr, with all that is more serious: debug, info, warn, error."`
@@ -76,6 +77,9 @@ func (c *Daemon) Validate() error {
 		return err
 	}
 	if err := c.validateServer(); err != nil {
+		return err
+	}
+	if err := c.Limits.validate(); err != nil {
 		return err
 	}
 	switch {

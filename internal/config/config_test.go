@@ -110,6 +110,7 @@ func daemon(t *testing.T, change func(*Daemon)) Daemon {
 	d := Daemon{
 		Common: Common{Interface: "eth0", Port: 80, Mode: "auto", ZeroCopy: "auto"}, Root: "/var/www/html", CacheSize: 256 << 20, Dynamic: []string{"cgi-bin", ".."},
 		KeepAliveTimeout: 5 * time.Second, KeepAliveRequests: 100, HeadTimeout: 20 * time.Second, StallTimeout: 5 * time.Minute,
+		Limits:         Limits{Prefix4: 32, Prefix6: 64, MinRate: 128, MinRatePeriod: 5 * time.Minute, SlowHeads: 2, Strays: 10000},
 		MaxConnections: 65536, MaxBuffers: 4096, Grace: 30 * time.Second,
 	}
 	if err := d.Admin.UnmarshalText([]byte("127.0.0.1:9180")); err != nil {
@@ -161,6 +162,14 @@ func TestValidate(t *testing.T) {
 		{"fewer than no requests", func(d *Daemon) { d.KeepAliveRequests = -1 }, "--keepalive-requests"},
 		{"too many requests", func(d *Daemon) { d.KeepAliveRequests = 65536 }, "--keepalive-requests"},
 		{"no time for a head", func(d *Daemon) { d.HeadTimeout = 0 }, "--head-timeout"},
+		{"no time to stall", func(d *Daemon) { d.StallTimeout = 0 }, "--stall-timeout"},
+		{"fewer than no connections", func(d *Daemon) { d.MaxPerPrefix = -1 }, "--max-per-prefix"},
+		{"a prefix of everybody", func(d *Daemon) { d.Prefix4 = 0 }, "--prefix4"},
+		{"a long prefix", func(d *Daemon) { d.Prefix6 = 129 }, "--prefix6"},
+		{"a negative rate", func(d *Daemon) { d.MinRate = -1 }, "--min-rate"},
+		{"a rate over no time", func(d *Daemon) { d.MinRatePeriod = 0 }, "--min-rate-period"},
+		{"fewer than no slow heads", func(d *Daemon) { d.SlowHeads = -1 }, "--slow-heads"},
+		{"fewer than no strays", func(d *Daemon) { d.Strays = -1 }, "--strays"},
 		{"no connections", func(d *Daemon) { d.MaxConnections = 0 }, "--max-connections"},
 		{"no buffers", func(d *Daemon) { d.MaxBuffers = 0 }, "--max-buffers"},
 		{"no grace", func(d *Daemon) { d.Grace = 0 }, ""},

@@ -122,7 +122,7 @@ var attacks = []flood.Config{
 	{Kind: flood.RST, Rate: 30_000},
 	{Kind: flood.Data, Path: "/a.png", Rate: 30_000},
 	{Kind: flood.Reuse, Rate: 30_000},
-	{Kind: flood.HalfOpen, Clients: 100},
+	{Kind: flood.HalfOpen, Clients: 2000},
 	{Kind: flood.ZeroWindow, Path: "/big.png", Clients: 2000},
 	{Kind: flood.TinyWindow, Path: "/big.png", Clients: 2000},
 	{Kind: flood.SlowReader, Path: "/big.png", Clients: 2000},
