@@ -175,22 +175,18 @@ func (l *Loop) measure(s *slot) {
 	}
 }
 
-// rateDeadline returns when the client of s must have read enough, or 0.
-func (l *Loop) rateDeadline(s *slot) tcpstate.Time {
-	if s.class != classBusy || s.work == 0 || l.cfg.Limits.MinRate < 0 {
-		return 0
-	}
-	return l.work.at(s.work).since + tcpstate.Time(l.cfg.Limits.MinRatePeriod)
-}
-
-// readsTooSlowly looks, when a period is over, whether the client of s has read enough, and begins the next one.
+// readsTooSlowly looks, when a period is over, whether the client of s has read enough, and begins the next one. It needs no timer
+// of its own: while something is in flight, one runs, and fires at least once in a turn of the wheel.
 func (l *Loop) readsTooSlowly(s *slot) bool {
-	if d := l.rateDeadline(s); d == 0 || d > l.now {
+	if s.class != classBusy || s.work == 0 || l.cfg.Limits.MinRate < 0 {
 		return false
 	}
 	w := l.work.at(s.work)
-	enough := tcpstate.Time(l.cfg.Limits.MinRate) * (l.now - w.since) / perSecond
-	slow := tcpstate.Time(s.conn.AckedOff()-w.from) < enough
+	took := l.now - w.since
+	if took < tcpstate.Time(l.cfg.Limits.MinRatePeriod) {
+		return false
+	}
+	slow := tcpstate.Time(s.conn.AckedOff()-w.from) < tcpstate.Time(l.cfg.Limits.MinRate)*took/perSecond
 	l.measure(s)
 	return slow
 }

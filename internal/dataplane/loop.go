@@ -285,9 +285,6 @@ func (l *Loop) schedule(i uint32) {
 	l.noteState(s)
 	l.classify(i, s)
 	d := s.conn.Deadline(l.st)
-	if r := l.rateDeadline(s); r != 0 && (d == 0 || r < d) {
-		d = r
-	}
 	if s.flags&flagHanding != 0 {
 		d = l.work.at(s.work).retryAt
 	}

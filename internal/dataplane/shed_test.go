@@ -148,6 +148,58 @@ func TestOverMakesRoom(t *testing.T) {
 	s.wantShed(map[Shed]uint64{ShedOver: 1, ShedIdle: 1})
 }
 
+// Who has our FIN and may still be reading gets no RST.
+func TestFinWait2IsForgotten(t *testing.T) {
+	s := newStage(t, func(cfg *Config) { cfg.MaxConns = 1 })
+	c := s.opened(1, "GET /small.txt HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")[0]
+	c.receive()
+	c.acknowledge()
+	s.run(0)
+	s.run(2 * time.Second)
+	if n := s.counters().Connections[tcpstate.FinWait2]; n != 1 {
+		t.Fatalf("%d connections in FIN-WAIT-2", n)
+	}
+	if !s.answered() {
+		t.Error("not answered")
+	}
+	if seg := c.last(); seg != nil {
+		t.Errorf("to the one in FIN-WAIT-2: %+v", seg)
+	}
+	s.wantShed(map[Shed]uint64{ShedOver: 1})
+}
+
+// Heads go after idle connections.
+func TestIdleBeforeHeads(t *testing.T) {
+	s := newStage(t, func(cfg *Config) { cfg.MaxConns = 8 })
+	s.opened(4, "GET /small.txt HT")
+	idle(s.opened(4, getSmall))
+	s.run(2 * time.Second)
+	if s.answered() {
+		t.Error("answered before the idle one has ended")
+	}
+	s.wantShed(map[Shed]uint64{ShedIdle: 1})
+}
+
+// TIME-WAIT does not make idle connections end: it can go itself.
+func TestTimeWaitDoesNotCrowd(t *testing.T) {
+	s := newStage(t, func(cfg *Config) { cfg.MaxConns = 10 })
+	for range 7 {
+		s.device.sent = nil
+		c := s.opened(1, "GET /small.txt HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")[0]
+		c.receive()
+		c.give(layers.TCP{Seq: c.seq, Ack: c.ack, ACK: true, FIN: true}, "")
+		s.run(0)
+	}
+	idle(s.opened(2, getSmall))
+	s.run(2 * time.Second)
+	for range 2 {
+		if !s.answered() {
+			t.Error("not answered")
+		}
+	}
+	s.wantShed(map[Shed]uint64{ShedOver: 1})
+}
+
 // The oldest head goes when there is nobody idle, with a RST.
 func TestHeadsMakeRoom(t *testing.T) {
 	s := newStage(t, func(cfg *Config) { cfg.MaxConns = 8 })
