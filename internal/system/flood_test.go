@@ -176,6 +176,27 @@ func TestFloods(t *testing.T) {
 	}
 }
 
+// Who forges another's address gets nothing from us to hit them with: the answers to what costs no handshake are no larger, and
+// no more, than what was sent.
+func TestNoAmplification(t *testing.T) {
+	b := testbed.Start(t, testbed.Options{})
+	b.Put("a.png", content(5000))
+	b.Warm("a.png")
+	b.Beyond(strangers(false))
+	for _, kind := range []flood.Kind{flood.SYN, flood.ACK, flood.RST, flood.Data, flood.Reuse} {
+		answers := b.Metric("responses_total")
+		stop := hostile(b, flood.Config{Kind: kind, Path: "/a.png", Rate: 2000}, false)
+		time.Sleep(2 * time.Second) // so that the kernel's repetitions would be seen, too
+		report := stop()
+		if report.Sent == 0 || report.Received > report.Sent+50 || report.ReceivedOctets > report.SentOctets+5000 { // with some of the neighbours'
+			t.Errorf("%+v", report)
+		}
+		if n := b.Metric("responses_total") - answers; n != 0 {
+			t.Errorf("%s: %v answers", kind, n)
+		}
+	}
+}
+
 func dial(b *testbed.Bed) func(ctx context.Context, network, addr string) (net.Conn, error) {
 	return func(_ context.Context, _, addr string) (net.Conn, error) {
 		return b.Dial(strings.HasPrefix(addr, "["))
