@@ -113,10 +113,10 @@ func (p *pkt) step(line string) {
 		p.nothingMore()
 	}
 	p.now = at
-	switch {
-	case words[1] == "<":
+	switch words[1] {
+	case "<":
 		p.receive(words[2:])
-	case words[1] == ">":
+	case ">":
 		p.nothingMore()
 	default:
 		p.word(words[1], words[2:])
@@ -213,15 +213,14 @@ func (p *pkt) synAck(seg *wire.Segment) {
 	p.Helper()
 	p.irs = seg.Seq
 	var out Transmit
-	switch v := p.l.OnSYN(&p.flow, seg, p.now, &out); v {
-	case SYNReply:
-		p.iss, p.ts = out.Seq, out.Options.HasTS
-		p.tsBase, p.tsEcr = out.Options.TSVal, out.Options.TSVal
-		p.logf("> %s", p.describe(&out, nil))
-		p.sent = append(p.sent, sentSegment{p.now, out})
-	default:
+	if v := p.l.OnSYN(&p.flow, seg, p.now, &out); v != SYNReply {
 		p.logf("SYN verdict %d", v)
+		return
 	}
+	p.iss, p.ts = out.Seq, out.Options.HasTS
+	p.tsBase, p.tsEcr = out.Options.TSVal, out.Options.TSVal
+	p.logf("> %s", p.describe(&out, nil))
+	p.sent = append(p.sent, sentSegment{p.now, out})
 }
 
 // take does what the data plane does: what is in order waits to be decided.
