@@ -139,6 +139,18 @@ func TestBBRMaxFilter(t *testing.T) {
 	}
 }
 
+// A rate that is no more is forgotten after ten round trips, or little more.
+func TestBBRForgets(t *testing.T) {
+	var g bbr
+	g.pushBW(bwSample{1000, 1})
+	for round := uint32(2); round <= 14; round++ {
+		g.pushBW(bwSample{500, round})
+		if got := g.maxBW(); got != 1000 && round <= 11 || got != 500 && round > 13 {
+			t.Errorf("round %d: %d", round, got)
+		}
+	}
+}
+
 // What was learnt outlasts a pause, in which nothing is in flight.
 func TestBBRRemembers(t *testing.T) {
 	p := newBBRPath(5_000_000, 40_000)

@@ -37,6 +37,9 @@ func mssTable(common [7]uint16, own uint16) (t [8]uint16) {
 	return t
 }
 
+// TimeWait returns Config.TimeWait, for who holds Remains.
+func (l *Listener) TimeWait() Time { return l.cfg.TimeWait }
+
 // SYNVerdict says what shall be done with a SYN.
 type SYNVerdict uint8
 

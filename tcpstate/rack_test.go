@@ -157,3 +157,17 @@ func TestDeliveredIsCountedOnce(t *testing.T) {
 		t.Errorf("%d SACKed, %d in the network, %d lost", f.sacked, f.pipe(&w.c), f.lost)
 	}
 }
+
+// RFC 8985, 6.2, step 2: what comes sooner after a retransmission than a round trip takes is of the first copy, and says
+// nothing about what was sent since.
+func TestQuickAnswerToRetransmission(t *testing.T) {
+	w := sending(t, 1<<20, withSACK)
+	w.in(ack(1), sack(1001, 5001))
+	w.flood()
+	before := w.flight().rack.sentAt
+	w.now += 5 * Millisecond
+	w.in(ack(1001), sack(1001, 5001))
+	if f := w.flight(); f.rack.sentAt != before {
+		t.Errorf("moved by %d µs", f.rack.sentAt-before)
+	}
+}

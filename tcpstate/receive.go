@@ -10,7 +10,7 @@ func (c *Conn) OnSegment(st *Stack, seg *wire.Segment, now Time) (in Input) {
 	}
 	c.setNow(now)
 	switch {
-	case c.state == TimeWait && c.isNewIncarnation(seg):
+	case c.state == TimeWait && isNewIncarnation(seg, c.has(flagTS), c.rcv.tsRecent, c.rcv.nxt):
 		return Input{NewSYN: true}
 	case seg.Flags.Has(wire.RST):
 		return c.onReset(seg)
@@ -131,14 +131,14 @@ func (c *Conn) onReset(seg *wire.Segment) (in Input) {
 
 // isNewIncarnation reports whether seg is a SYN that may reopen the connection from TIME-WAIT (RFC 9293,
 // 3.10.7.4, fourth; RFC 6191, 2): it lies beyond all of the old one, by its timestamp or its sequence number.
-func (c *Conn) isNewIncarnation(seg *wire.Segment) bool {
+func isNewIncarnation(seg *wire.Segment, ts bool, tsRecent uint32, rcvNxt wire.Seq) bool {
 	if seg.Flags&(wire.SYN|wire.RST|wire.ACK|wire.FIN) != wire.SYN {
 		return false
 	}
-	if c.has(flagTS) && seg.Options.HasTS && seg.Options.TSVal != c.rcv.tsRecent {
-		return int32(seg.Options.TSVal-c.rcv.tsRecent) > 0
+	if ts && seg.Options.HasTS && seg.Options.TSVal != tsRecent {
+		return int32(seg.Options.TSVal-tsRecent) > 0
 	}
-	return c.rcv.nxt.Less(seg.Seq)
+	return rcvNxt.Less(seg.Seq)
 }
 
 // isStale is PAWS. A TS.Recent of more than 24 days ago says nothing any more (RFC 7323, 5.5).

@@ -103,3 +103,14 @@ func TestFRTOOfATrueLoss(t *testing.T) {
 		t.Errorf("ssthresh %d", w.window().ssthresh)
 	}
 }
+
+// An undo shows that the path reorders: from now on a hole gets its time (RFC 8985, 6.2, step 4).
+func TestUndoTeachesReordering(t *testing.T) {
+	w := spurious(t, withSACK, withTS)
+	w.tsEcr = Millis(w.now-100*Millisecond) + w.c.tsOffset
+	w.now += 20 * Millisecond
+	w.in(ack(9881))
+	if !w.flight().rack.reordering {
+		t.Error("nothing was learnt")
+	}
+}

@@ -89,6 +89,7 @@ type Loop struct {
 	unix  uint32
 	st    *tcpstate.Stack
 	slots arena
+	waits timeWaits
 	work  workArena
 	wheel wheel
 	ready readyList
@@ -130,6 +131,7 @@ func New(cfg Config) (*Loop, error) {
 	cfg.Limits.setDefaults(cfg.MaxConns)
 	l := &Loop{cfg: cfg, st: tcpstate.NewStack(tcpstate.StackConfig{Control: cfg.Control, Flights: cfg.MaxConns})}
 	l.slots.init(cfg.MaxConns)
+	l.waits.init(cfg.MaxConns, cfg.Listener.TimeWait())
 	l.work.init(cfg.MaxConns, cfg.MaxBuffers)
 	l.give.init(cfg.MTU)
 	l.prefixes.init(cfg.MaxConns, &cfg.Limits)
@@ -158,8 +160,10 @@ func (l *Loop) Step(now tcpstate.Time) tcpstate.Time {
 		l.transmit()
 	}
 	l.expire()
+	l.waits.expire(now)
 	l.transmit()
 	l.count.Buffers = l.work.buffersInUse()
+	l.count.Connections[tcpstate.TimeWait] += l.waits.news()
 	l.count.publish()
 	l.progress.Add(1)
 	switch {

@@ -36,7 +36,9 @@ func (l *Loop) onFrame(frame []byte) {
 			return
 		}
 	}
-	l.onUnknown()
+	if !l.onWaiting() {
+		l.onUnknown()
+	}
 }
 
 // isOtherMAC reports whether a frame is addressed to another station, as seen on an interface in promiscuous mode.
@@ -81,16 +83,21 @@ func (l *Loop) onSYN() {
 	case tcpstate.SYNDrop:
 		l.count.Drops[dropOf(tcpstate.DropBadSYN)]++
 	case tcpstate.SYNReply:
-		frame := l.frame()
-		if frame == nil {
-			l.count.Drops[DropNoFrame]++
-			return
-		}
-		h := wire.Header{Src: p.Dst, Dst: p.Src, Flow: &p.Flow, Seq: l.out.Seq, Ack: l.out.Ack, Flags: l.out.Flags, Wnd: l.out.Wnd, Options: &l.out.Options}
-		n := h.Build(frame, 0)
-		wire.Finish(frame[:n])
-		l.queue(n)
+		l.reply()
 	}
+}
+
+// reply sends l.out, which carries nothing, to the sender of l.pkt.
+func (l *Loop) reply() {
+	p, frame := &l.pkt, l.frame()
+	if frame == nil {
+		l.count.Drops[DropNoFrame]++
+		return
+	}
+	h := wire.Header{Src: p.Dst, Dst: p.Src, Flow: &p.Flow, Seq: l.out.Seq, Ack: l.out.Ack, Flags: l.out.Flags, Wnd: l.out.Wnd, Options: &l.out.Options}
+	n := h.Build(frame, 0)
+	wire.Finish(frame[:n])
+	l.queue(n)
 }
 
 // open gives l.fresh a slot and the segment that it was made of.
@@ -149,8 +156,12 @@ func (l *Loop) onSegment(i uint32) (anew bool) {
 	if s = l.advance(i, &in); s == nil {
 		return false
 	}
-	if s.conn.WantsTransmit(l.st, l.now) {
+	switch {
+	case s.conn.WantsTransmit(l.st, l.now):
 		l.markReady(i)
+	case s.conn.State() == tcpstate.TimeWait:
+		l.retire(i)
+		return false
 	}
 	l.work.settle(s)
 	l.schedule(i)

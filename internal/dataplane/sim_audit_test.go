@@ -68,6 +68,7 @@ func (w *simWorld) audit() {
 		}
 	})
 	w.states = seen
+	have.Connections[tcpstate.TimeWait] += l.waits.alive
 	c := w.counters()
 	switch {
 	case len(seen) != l.slots.used:

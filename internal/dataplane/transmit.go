@@ -1,6 +1,9 @@
 package dataplane
 
-import "github.com/xhttpd/xhttpd/internal/wire"
+import (
+	"github.com/xhttpd/xhttpd/internal/wire"
+	"github.com/xhttpd/xhttpd/tcpstate"
+)
 
 func (l *Loop) markReady(i uint32) { l.ready.push(l.slots.all, i) }
 
@@ -26,6 +29,9 @@ func (l *Loop) transmit() {
 			l.markReady(i) // behind the others
 		case s.conn.Finished():
 			l.release(i)
+			continue
+		case s.conn.State() == tcpstate.TimeWait:
+			l.retire(i)
 			continue
 		}
 		l.schedule(i)

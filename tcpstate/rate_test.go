@@ -1,0 +1,64 @@
+package tcpstate
+
+import "testing"
+
+// draft-cheng-iccrg-delivery-rate-estimation, 3.3: acknowledgments that come compressed, or octets that went out in a
+// burst, do not make a path faster than it is: the slower of both counts. Faster than a round trip is no measurement.
+func TestRateSample(t *testing.T) {
+	for name, c := range map[string]struct {
+		sent, ackedBefore, now uint32 // µs; the first octet was sent at 0
+		least                  uint32
+		want                   uint64
+	}{
+		"as it was sent":          {10_000, 40_000, 50_000, 5_000, 1_000_000},
+		"acknowledged in a burst": {20_000, 40_000, 41_000, 5_000, 500_000},
+		"sent in a burst":         {100, 40_000, 50_000, 5_000, 1_000_000},
+		"faster than light":       {100, 40_000, 41_000, 5_000, 0},
+	} {
+		d := delivery{delivered: 10_000, deliveredAt: c.now}
+		var s rateSample
+		s.take(&d, &run{sentAt: c.sent, deliveredAt: c.ackedBefore, delivered: 0, firstSentAt: 0})
+		s.finish(&d, c.now, c.least)
+		if s.rate() != c.want {
+			t.Errorf("%s: %d octets a second, want %d", name, s.rate(), c.want)
+		}
+		if d.firstSentAt != c.sent {
+			t.Errorf("%s: the next interval begins at %d", name, d.firstSentAt)
+		}
+	}
+}
+
+// Of all that an acknowledgment tells, what was sent last decides.
+func TestRateSampleIsOfTheLast(t *testing.T) {
+	var d delivery
+	var s rateSample
+	s.take(&d, &run{sentAt: 10, delivered: 1000, deliveredAt: 5})
+	s.take(&d, &run{sentAt: 30, delivered: 3000, deliveredAt: 7})
+	s.take(&d, &run{sentAt: 20, delivered: 2000, deliveredAt: 6})
+	if s.prior != 3000 || s.sentAt != 30 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// 3.4: when all that was written is sent and more might be, samples are of the application, until that is delivered.
+func TestAppLimited(t *testing.T) {
+	w := open(t, with(BBR))
+	w.in()
+	w.c.Write(3000)
+	w.flood()
+	w.now += 50 * Millisecond
+	w.c.Write(30_000) // the window is not filled by what is in flight
+	w.flood()
+	f := w.flight()
+	if !f.rate.limited {
+		t.Fatal("not limited")
+	}
+	w.in(ack(1001))
+	if !f.rate.limited {
+		t.Error("no longer limited before what was in flight is delivered")
+	}
+	w.in(ack(4001))
+	if f.rate.limited {
+		t.Error("still limited")
+	}
+}
