@@ -126,8 +126,8 @@ func TestYoungConnectionsStay(t *testing.T) {
 	}
 }
 
-// TIME-WAIT goes first, without a word.
-func TestOverMakesRoom(t *testing.T) {
+// Who is in TIME-WAIT has no slot to give, and is left alone.
+func TestTimeWaitIsLeftAlone(t *testing.T) {
 	s := newStage(t, func(cfg *Config) { cfg.MaxConns = 8 })
 	over := s.opened(1, "GET /small.txt HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")[0]
 	over.receive()
@@ -145,7 +145,7 @@ func TestOverMakesRoom(t *testing.T) {
 	if seg := over.last(); seg != nil {
 		t.Errorf("to the one in TIME-WAIT: %+v", seg)
 	}
-	s.wantShed(map[Shed]uint64{ShedOver: 1, ShedIdle: 1})
+	s.wantShed(map[Shed]uint64{ShedIdle: 1})
 }
 
 // Who has our FIN and may still be reading gets no RST.
@@ -180,7 +180,7 @@ func TestIdleBeforeHeads(t *testing.T) {
 	s.wantShed(map[Shed]uint64{ShedIdle: 1})
 }
 
-// TIME-WAIT does not make idle connections end: it can go itself.
+// TIME-WAIT does not make idle connections end: it takes no slot.
 func TestTimeWaitDoesNotCrowd(t *testing.T) {
 	s := newStage(t, func(cfg *Config) { cfg.MaxConns = 10 })
 	for range 7 {
@@ -197,7 +197,7 @@ func TestTimeWaitDoesNotCrowd(t *testing.T) {
 			t.Error("not answered")
 		}
 	}
-	s.wantShed(map[Shed]uint64{ShedOver: 1})
+	s.wantShed(nil)
 }
 
 // The oldest head goes when there is nobody idle, with a RST.
