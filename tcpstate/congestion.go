@@ -97,14 +97,14 @@ func (w *window) restart(m *memory) {
 	w.pace(0)
 }
 
-// slowStart grows cwnd by what was delivered (RFC 5681, 3.1; RFC 3465, 2.2 and 2.3): at most most segments
+// slowStart grows cwnd by what was acknowledged (RFC 5681, 3.1; RFC 3465, 2.2 and 2.3): at most most segments
 // for an acknowledgment.
 func (w *window) slowStart(e *ackEvent, most, divisor uint32) {
 	limit := most * w.mss
 	if e.mode == modeLoss {
 		limit = w.mss
 	}
-	w.cwnd = min(w.cwnd+min(e.delivered, limit)/divisor, maxCwnd)
+	w.cwnd = min(w.cwnd+min(e.credit, limit)/divisor, maxCwnd)
 }
 
 // used reports whether the window was filled when what is acknowledged now was sent: one that is not proves

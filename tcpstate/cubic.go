@@ -28,7 +28,7 @@ func (g *cubic) begin(w *window, m *memory, _, _ uint32) {
 
 func (g *cubic) onAck(w *window, e *ackEvent) {
 	switch {
-	case e.mode != modeOpen && e.mode != modeLoss || e.acked == 0:
+	case e.mode != modeOpen && e.mode != modeLoss || e.credit == 0:
 	case e.mode == modeOpen && !w.used(e):
 		g.open = false // RFC 9438, 5.8: time in which the application sent little does not count
 	case w.cwnd < w.ssthresh:
@@ -55,7 +55,7 @@ func (g *cubic) slowStart(w *window, e *ackEvent) {
 func (g *cubic) avoid(w *window, e *ackEvent) {
 	mss := float64(w.mss)
 	cwnd := float64(w.cwnd) / mss
-	acked := float64(e.delivered) / mss
+	acked := float64(e.credit) / mss
 	if !g.open {
 		g.open, g.epoch, g.est, g.part = true, e.now, cwnd, 0
 		g.peak = max(g.peak, cwnd)

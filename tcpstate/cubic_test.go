@@ -13,7 +13,7 @@ func cubicRounds(g *cubic, w *window, rtt Time, rounds int, at uint32) (segments
 	for range rounds {
 		for left := w.cwnd; left > 0; left -= min(left, w.mss) {
 			at += us / max(w.cwnd/w.mss, 1)
-			g.onAck(w, &ackEvent{now: at, acked: w.mss, delivered: w.mss, flight: w.cwnd, left: w.cwnd})
+			g.onAck(w, &ackEvent{now: at, acked: w.mss, credit: w.mss, delivered: w.mss, flight: w.cwnd, left: w.cwnd})
 		}
 		segments = append(segments, float64(w.cwnd)/float64(w.mss))
 	}

@@ -19,12 +19,12 @@ func (g *newReno) onAck(w *window, e *ackEvent) {
 
 func (g *newReno) grow(w *window, e *ackEvent) {
 	switch {
-	case e.acked == 0 || !w.used(e) && e.mode == modeOpen:
+	case e.credit == 0 || !w.used(e) && e.mode == modeOpen:
 	case w.cwnd < w.ssthresh:
 		w.slowStart(e, 2, 1)
 	default:
 		// RFC 3465, 2.1: one segment for each window that was acknowledged.
-		if g.acked += min(e.delivered, w.cwnd); g.acked >= w.cwnd {
+		if g.acked += min(e.credit, w.cwnd); g.acked >= w.cwnd {
 			g.acked -= w.cwnd
 			w.cwnd = min(w.cwnd+w.mss, maxCwnd)
 		}

@@ -95,6 +95,14 @@ func (c *Conn) react(st *Stack, f *flight, e *ackEvent, seg *wire.Segment) (wait
 		c.flags |= flagCWR
 	}
 	e.mode = r.mode
+	e.credit = e.acked
+	switch {
+	// Where segments overtake each other, holes are no news, and what comes behind them counts at once: as in Linux.
+	case f.rack.reordering && c.has(flagSACK):
+		e.credit = e.delivered
+	case r.mode == modeLoss && e.acked > 0:
+		e.credit = e.delivered
+	}
 	e.left, e.total = f.pipe(c), f.rate.delivered
 	e.sample.finish(&f.rate, e.now, c.rtt.least)
 	f.controller().onAck(&f.win, e)

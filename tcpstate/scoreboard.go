@@ -9,6 +9,7 @@ type ackEvent struct {
 	echo uint32 // how many ms ago we sent it
 
 	acked     uint32 // octets by which SND.UNA moved
+	credit    uint32 // octets by which a window may grow: acked, or what was delivered
 	delivered uint32 // octets that are known to have arrived, and were not before
 	lost      uint32 // octets that are believed lost, and were not before
 	flight    uint32 // SND.NXT − SND.UNA before it
