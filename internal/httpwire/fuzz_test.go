@@ -26,11 +26,11 @@ func FuzzParse(f *testing.F) {
 		}
 		for cut := range min(len(b), 300) {
 			var early Request
-			switch _, ev, ewhy := Parse(b[:cut], &early); {
+			switch _, ev, _ := Parse(b[:cut], &early); {
 			case ev == Complete && (v != Complete || cut < n):
 				t.Fatalf("%d octets are complete, all are %v of %d", cut, v, n)
-			case ev == NotOurs && (v != NotOurs || ewhy != why):
-				t.Fatalf("%d octets are not ours (%v), all are %v (%v)", cut, ewhy, v, why)
+			case ev == NotOurs && v != NotOurs: // a later octet may be a better reason
+				t.Fatalf("%d octets are not ours, all are %v (%v)", cut, v, why)
 			}
 		}
 	})
