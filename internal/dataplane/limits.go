@@ -175,18 +175,17 @@ func (l *Loop) measure(s *slot) {
 	}
 }
 
-// readsTooSlowly looks, when a period is over, whether the client of s has read enough, and begins the next one. It needs no timer
-// of its own: while something is in flight, one runs, and fires at least once in a turn of the wheel.
+// readsTooSlowly reports whether the client of s has not read enough in a period. As soon as it has, the next period begins. It
+// needs no timer of its own: while something is in flight, one runs, and fires at least once in a turn of the wheel.
 func (l *Loop) readsTooSlowly(s *slot) bool {
-	if s.class != classBusy || s.work == 0 || l.cfg.Limits.MinRate < 0 {
+	m := &l.cfg.Limits
+	if s.class != classBusy || s.work == 0 || m.MinRate < 0 {
 		return false
 	}
-	w := l.work.at(s.work)
-	took := l.now - w.since
-	if took < tcpstate.Time(l.cfg.Limits.MinRatePeriod) {
+	w, period := l.work.at(s.work), tcpstate.Time(m.MinRatePeriod)
+	if tcpstate.Time(s.conn.AckedOff()-w.from) >= tcpstate.Time(m.MinRate)*period/perSecond {
+		l.measure(s)
 		return false
 	}
-	slow := tcpstate.Time(s.conn.AckedOff()-w.from) < tcpstate.Time(l.cfg.Limits.MinRate)*took/perSecond
-	l.measure(s)
-	return slow
+	return l.now-w.since >= period
 }
