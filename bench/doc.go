@@ -4,5 +4,7 @@
 //
 //	sudo go test ./bench -run '^$' -bench Echo -count 5
 //
+// Package flood, below, has hostile clients; scripts/bench-flood measures how others fare beside them.
+//
 // Compare figures of one run only. Why the server has rings of its own, whatever the figures, is in ARCHITECTURE.md.
 package bench
