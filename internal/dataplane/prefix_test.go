@@ -255,3 +255,14 @@ func TestPrefixLimitLeavesTimeWaitOut(t *testing.T) {
 	}
 	s.wantShed(nil)
 }
+
+// What was read well before does not count for ever.
+func TestMinRateOfWhoBecomesSlow(t *testing.T) {
+	s := newStage(t, func(cfg *Config) { cfg.Limits.MinRatePeriod = time.Minute })
+	all := s.opened(1, getLarge)
+	reading(all, []uint32{9000}, 5)
+	reading(all, []uint32{100}, 55)
+	s.wantShed(nil)
+	reading(all, []uint32{100}, 20)
+	s.wantShed(map[Shed]uint64{ShedSlowReader: 1})
+}
