@@ -3,8 +3,8 @@
 // that the server uses.
 //
 // It speaks raw frames, so the machine's own TCP knows nothing of its connections. What the server sends to the made-up
-// sources must come to the interface and end there: see Route of the stage, or give the server a route to Config.Sources by way
-// of this machine, whose forwarding is off.
+// sources must come to the interface and end there: testbed.Bed.Beyond sees to it; otherwise give the server a route to
+// Config.Sources by way of this machine, and this machine a blackhole route to them.
 //
 // It refuses to be clever: the sources are one prefix, and all hostile clients behave alike.
 //
