@@ -74,6 +74,7 @@ func startApache(t *testing.T, root string) *apache {
 	cmd := exec.Command(program, "-d", dir, "-f", "apache2.conf", "-DFOREGROUND")
 	cmd.Env = append(os.Environ(), "LANG=C", "APACHE_RUN_USER="+name, "APACHE_RUN_GROUP="+group, "APACHE_RUN_DIR="+dir,
 		"APACHE_LOCK_DIR="+dir, "APACHE_LOG_DIR="+dir, "APACHE_PID_FILE="+dir+"/pid")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM} // a killed one would leave its children
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
 	must(cmd.Start())

@@ -50,6 +50,7 @@ func (b *Bed) StartApache() {
 	cmd.Env = append(os.Environ(), "LANG=C", "APACHE_RUN_USER=www-data", "APACHE_RUN_GROUP=www-data", "APACHE_CONFDIR="+conf,
 		"APACHE_PID_FILE="+b.Dir+"/run/pid", "APACHE_RUN_DIR="+b.Dir+"/run", "APACHE_LOCK_DIR="+b.Dir+"/lock", "APACHE_LOG_DIR="+b.Dir+"/log")
 	cmd.Stderr = b.log
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGTERM // a killed one would leave its children
 	b.Server.Start(cmd)
 	b.apache = cmd
 	b.Cleanup(b.StopApache) // kindly, before it is killed: it has children

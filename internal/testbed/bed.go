@@ -52,7 +52,7 @@ func Start(t testing.TB, opts Options) *Bed {
 	b := &Bed{TB: t, Dir: t.TempDir(), args: opts.Args, log: new(logBuffer)}
 	switch {
 	case opts.Impaired:
-		b.Client, b.Server, b.Path = lossyPair(t)
+		b.Client, b.Server, b.Path = impairedPair(t)
 	case opts.Routed != nil:
 		b.Client, _, b.Server = nstest.Routed(t, *opts.Routed)
 	default:

@@ -11,10 +11,10 @@ import (
 	"github.com/xhttpd/xhttpd/internal/nstest"
 )
 
-// lossyPair joins two namespaces by a path that can be made as bad as one likes:
+// impairedPair joins two namespaces by a path that can be made as bad as one likes:
 //
 //	client ══ (a: impair.Forwarder :b) ══ server
-func lossyPair(t testing.TB) (client, server *nstest.NS, path *impair.Forwarder) {
+func impairedPair(t testing.TB) (client, server *nstest.NS, path *impair.Forwarder) {
 	t.Helper()
 	a, left := nstest.Pair(t, nstest.Options{WireLike: true})
 	b, right := nstest.Pair(t, nstest.Options{WireLike: true})
