@@ -4,7 +4,7 @@ package tcpstate
 // about their product in flight (draft-cardwell-iccrg-bbr-congestion-control-00, as Linux's tcp_bbr has it). It
 // does not take single losses for congestion.
 type bbr struct {
-	bw       [3]bwSample // the best of the last bwRounds round trips: RFC-less, as Linux's win_minmax
+	bw       [3]bwSample // the best of the last bwRounds round trips: see pushBW
 	round    uint32      // number of the round trip
 	roundEnd uint32      // it ends with the delivery of what was sent when delivery.delivered was this
 	mode     bbrMode
@@ -74,7 +74,7 @@ func (g *bbr) begin(w *window, m *memory, us, random uint32) {
 		g.enterProbeBW(us)
 	}
 	g.restart = m.bw > 0
-	w.ssthresh = maxCwnd
+	w.ssthresh, w.steers = maxCwnd, true
 	switch {
 	case g.restart && g.full:
 		w.rate = m.bw // not faster than it was, until acknowledgments come

@@ -38,7 +38,7 @@ type controller interface {
 	begin(w *window, m *memory, us uint32, random uint32)
 	// onAck takes in an acknowledgment that brought progress, or told of losses.
 	onAck(w *window, e *ackEvent)
-	// onCongestion is called once for each recovery, or other sign of congestion: it sets ssthresh.
+	// onCongestion is called once for each recovery, or other sign of congestion: it sets ssthresh, for PRR.
 	onCongestion(w *window)
 	// onTimeout is called for an expiry of the retransmission timer; again says that it is one more for the
 	// same octets. cwnd is then set to one segment by the caller.
@@ -68,6 +68,8 @@ type window struct {
 	mss      uint32 // octets of payload of a full segment
 	srtt     uint32 // µs, 0: not known
 	rate     uint64 // of pacing, octets a second; 0: no pacing
+	// steers says that the controller sets cwnd in recoveries itself; otherwise PRR does.
+	steers bool
 }
 
 // memory is what is known of a path while nothing is in flight.

@@ -2,7 +2,7 @@ package tcpstate
 
 import "github.com/xhttpd/xhttpd/internal/wire"
 
-// Conn is one connection, made by Listener.Accept: a flat value of at most 176 octets, without pointers. It
+// Conn is one connection, made by Listener.Accept: a flat value of at most 160 octets, without pointers. It
 // may be copied as long as only one copy goes on. The zero value is in CLOSED.
 //
 //	received    ──── decided ────┬─── pending ───┬── gaps and held spans ──┬── beyond the window

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// cubicWorld gives a window the acknowledgments of a path with a fixed round trip, and returns the window in segments
+// cubicRounds gives a window the acknowledgments of a path with a fixed round trip, and returns the window in segments
 // after each round.
 func cubicRounds(g *cubic, w *window, rtt Time, rounds int, at uint32) (segments []float64, now uint32) {
 	us := uint32(rtt / Microsecond)

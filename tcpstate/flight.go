@@ -122,8 +122,8 @@ func (st *Stack) split(f *flight, i uint32, at wire.Seq) bool {
 	return true
 }
 
-// push notes that new octets up to end were sent.
-func (st *Stack) push(f *flight, end wire.Seq, us uint32, begin wire.Seq) {
+// push notes that new octets up to end were sent, with una the first that is not acknowledged.
+func (st *Stack) push(f *flight, una, end wire.Seq, us uint32) {
 	fresh := run{end: end}
 	f.rate.stamp(&fresh, us)
 	if f.tail != 0 {
@@ -135,7 +135,7 @@ func (st *Stack) push(f *flight, end wire.Seq, us uint32, begin wire.Seq) {
 	}
 	i := st.addRun(f)
 	if i == 0 {
-		st.coarsen(f, &fresh, begin)
+		st.coarsen(f, &fresh, una)
 		return
 	}
 	st.runs[i] = fresh

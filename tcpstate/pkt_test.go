@@ -13,13 +13,13 @@ import (
 // A packet test is a file testdata/*.pkt: one exchange with a peer, in virtual time, read from top to bottom.
 //
 //	# RFC 5961, 3.2: comments; the first say what is shown.
-//	config stall=0 control=cubic          settings, before the first segment (see pktConfig)
+//	config stall=0 control=cubic          settings, before the first segment (see configure)
 //	+0   < S 0:0(0) win 65535 <mss 1000>  the peer sends, so many ms after the line before
 //	+0   > S. 0:0(0) ack 1                we send that, then: as much later as said, give or take 2 ms
 //	+10  < . 1:101(100) ack 1 win 65535   flags as in tcpdump, with E for ECE and W for CWR; seq:end(octets)
 //	+0   write 500                        the request is decided, and answered by 500 octets
 //	+0   > P. 1:501(500) ack 101
-//	+0   state ESTABLISHED                what is so now; see pktStep for all words
+//	+0   state ESTABLISHED                what is so now; see word for all of them
 //
 // Sequence numbers are relative to both SYNs, timestamps of ours to that of our SYN/ACK. What a line on our segments does
 // not mention (win, options) is not compared. Whatever we send must be in a line, up to the last line; "+N > nothing"

@@ -16,7 +16,6 @@ type recovery struct {
 
 	// To undo it, if it was for nothing.
 	undo          bool
-	undoUna       wire.Seq
 	undoAt        uint32 // when the first octet was sent again, ms; valid with sentAgain
 	undoLeft      int32  // how many retransmissions the peer has not yet reported as superfluous
 	sentAgain     bool
@@ -53,7 +52,7 @@ func (c *Conn) enter(f *flight, m mode, e *ackEvent) {
 	r := &f.rec
 	if r.mode == modeOpen {
 		r.priorCwnd, r.priorSsthresh = f.win.cwnd, f.win.ssthresh
-		r.undo, r.undoUna, r.undoLeft, r.sentAgain = true, c.snd.una, 0, false
+		r.undo, r.undoLeft, r.sentAgain = true, 0, false
 	}
 	again := r.mode == modeLoss
 	r.mode = m
@@ -106,7 +105,7 @@ func (c *Conn) react(st *Stack, f *flight, e *ackEvent, seg *wire.Segment) (wait
 	e.left, e.total = f.pipe(c), f.rate.delivered
 	e.sample.finish(&f.rate, e.now, c.rtt.least)
 	f.controller().onAck(&f.win, e)
-	if f.control != BBR && (r.mode == modeReduce || r.mode == modeRecovery) {
+	if !f.win.steers && (r.mode == modeReduce || r.mode == modeRecovery) {
 		r.prr(&f.win, e)
 	}
 	return wait
@@ -289,7 +288,7 @@ func (c *Conn) onReorderTimer(st *Stack, f *flight, now Time) {
 		c.enter(f, modeRecovery, e)
 	}
 	e.left = f.pipe(c)
-	if f.control != BBR && f.rec.mode == modeRecovery {
+	if !f.win.steers && f.rec.mode == modeRecovery {
 		f.rec.prr(&f.win, e)
 	}
 	c.startRTO()

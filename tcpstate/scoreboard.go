@@ -20,25 +20,21 @@ type ackEvent struct {
 	sample    rateSample
 	mode      mode
 
-	fack         wire.Seq // rack.fack before it
-	partial      bool     // without SACK: it acknowledges a part of what a recovery waits for
-	duplicate    bool     // it acknowledges the same once more, and carries nothing else
-	original     bool     // octets that were sent once, and long ago, arrived: after a time-out, that it was spurious
-	again        bool     // octets that were sent more than once were acknowledged
-	dsack        bool     // the peer got something twice
-	first        uint32
-	hasFirst     bool // first is when the earliest of the acknowledged octets was sent
-	sackFirst    uint32
-	hasSACKFirst bool // likewise of those that were SACKed
-	last         uint32
-	hasLast      bool // last is when the last of all of them was sent
+	fack      wire.Seq // rack.fack before it
+	partial   bool     // without SACK: it acknowledges a part of what a recovery waits for
+	duplicate bool     // it acknowledges the same once more, and carries nothing else
+	original  bool     // octets that were sent once, and before a time-out, arrived: it was spurious
+	again     bool     // octets that were sent more than once were acknowledged
+	dsack     bool     // the peer got something twice
+
+	// When octets that it tells of were sent, µs, of those that were sent once; each valid with its has.
+	first, sackFirst, last          uint32 // the earliest acknowledged, the earliest SACKed, the last of both
+	hasFirst, hasSACKFirst, hasLast bool
 }
 
-// takeSACK enters the blocks of seg into the runs (RFC 2018, 5) and reports whether one of them told
-// anything new. A block that lies outside of what is in flight is a lie, or old, and is ignored; one that
-// was acknowledged already is a DSACK (RFC 2883, 4).
-func (c *Conn) takeSACK(st *Stack, f *flight, seg *wire.Segment, e *ackEvent) (news bool) {
-	before := e.delivered
+// takeSACK enters the blocks of seg into the runs (RFC 2018, 5). A block that lies outside of what is in
+// flight is a lie, or old, and is ignored; one that was acknowledged already is a DSACK (RFC 2883, 4).
+func (c *Conn) takeSACK(st *Stack, f *flight, seg *wire.Segment, e *ackEvent) {
 	for k, b := range seg.Options.SACK[:seg.Options.NSACK] {
 		if k == 0 && c.isDSACK(seg, b) {
 			e.dsack = true
@@ -53,7 +49,6 @@ func (c *Conn) takeSACK(st *Stack, f *flight, seg *wire.Segment, e *ackEvent) (n
 			f.learn(b)
 		}
 	}
-	return e.delivered != before
 }
 
 // isDSACK is RFC 2883, 4: the first block lies below the acknowledgment, or in the second block.

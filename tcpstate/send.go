@@ -64,7 +64,7 @@ func (c *Conn) onSent(st *Stack, p *plan, end wire.Seq, now Time, out *Transmit)
 	if c.snd.una == c.snd.nxt {
 		f.rate.restart(us)
 	}
-	st.push(f, end, us, c.snd.una)
+	st.push(f, c.snd.una, end, us)
 	c.snd.nxt = end
 	f.rec.prrOut += uint32(end - p.seq)
 	c.flags &^= flagProbe
