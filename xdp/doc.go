@@ -3,8 +3,8 @@
 //
 // It has two halves. A Program is the BPF program bpf/steer.c, attached to one interface: it redirects TCP segments to the
 // served addresses and port, of connections that the kernel does not own, to the AF_XDP socket of their receive queue, and
-// with them routers' messages that a segment of such a connection was too big (bpf/icmp.h). Everything else, and every doubt, goes to the kernel. A Socket is one AF_XDP socket, bound to one queue, with its UMEM and its
-// four rings:
+// with them routers' messages that a segment of such a connection was too big (bpf/icmp.h). Everything else, and every doubt,
+// goes to the kernel. A Socket is one AF_XDP socket, bound to one queue, with its UMEM and its four rings:
 //
 //	         Alloc                Send                          (kernel)
 //	pool ───────────▶ the caller ──────▶ TX ring ──▶ device ──▶ completion ring ──▶ pool

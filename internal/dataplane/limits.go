@@ -12,8 +12,8 @@ import (
 // a negative one that there is no such limit.
 type Limits struct {
 	// MaxPerPrefix bounds the connections of one prefix of addresses, while more than half of MaxConns are in use: as long
-	// as there is room, nobody is short of anything. Those that are over count for neither. Default an eighth of MaxConns, but at least 64: more than an office
-	// behind one address has within the 5 s of a keep-alive.
+	// as there is room, nobody is short of anything. Those that are over count for neither. Default an eighth of MaxConns, but
+	// at least 64: more than an office behind one address has within the 5 s of a keep-alive.
 	MaxPerPrefix int
 	// Prefix4 and Prefix6 are the lengths of such prefixes, bits. Default 32 and 64: one customer.
 	Prefix4, Prefix6 int
@@ -130,7 +130,7 @@ func (p *prefixes) count(f *wire.Flow) int {
 }
 
 // discount takes the connection of s from what its prefix has, as soon as it is over or forgotten: an office behind one address
-// may leave many in TIME-WAIT.
+// may leave many in FIN-WAIT-2.
 func (l *Loop) discount(s *slot) {
 	if s.flags&flagCounted != 0 {
 		s.flags &^= flagCounted
@@ -146,16 +146,8 @@ func (l *Loop) tooMany(f *wire.Flow) bool {
 
 // resetUnheld answers l.pkt, of a connection that is not held, with a RST (RFC 9293, 3.5.2, group 1: it has an ACK).
 func (l *Loop) resetUnheld() {
-	p := &l.pkt
-	frame := l.frame()
-	if frame == nil {
-		l.count.Drops[DropNoFrame]++
-		return
-	}
-	h := wire.Header{Src: p.Dst, Dst: p.Src, Flow: &p.Flow, Seq: p.Segment.Ack, Flags: wire.RST}
-	n := h.Build(frame, 0)
-	wire.Finish(frame[:n])
-	l.queue(n)
+	l.out = tcpstate.Transmit{Seq: l.pkt.Segment.Ack, Flags: wire.RST}
+	l.reply()
 }
 
 // stray gives a segment of an unknown connection to the kernel, within measure.

@@ -71,7 +71,8 @@ type Config struct {
 	// HandoverTimeout is how long a hand-over is tried again when the server accepts no connections,
 	// before the client gets a RST. Default 30 s; it must be less than the redirector keeps its records.
 	HandoverTimeout time.Duration
-	Limits          Limits
+	// Limits are what clients may have.
+	Limits Limits
 }
 
 const (

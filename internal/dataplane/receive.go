@@ -59,7 +59,7 @@ func (l *Loop) onUnknown() {
 	}
 	switch l.cfg.Listener.Accept(&p.Flow, &p.Segment, l.now, &l.fresh) {
 	case tcpstate.AcceptUnknown:
-		l.stray() // which knows more flows than we do, and answers the rest with RST
+		l.stray() // the kernel knows more flows than we do, and answers the rest with RST
 	case tcpstate.AcceptEarly:
 		if l.given.has(&p.Flow, l.now) {
 			l.toKernel()
