@@ -4,7 +4,8 @@
 //
 //	sudo go test ./bench -run '^$' -bench Echo -count 5
 //
-// Package flood, below, has hostile clients; scripts/bench-flood measures how others fare beside them.
+// Below it, flood has hostile clients (scripts/bench-flood measures how others fare beside them), impair is a path that can be
+// made bad, and tcp sets our TCP beside the kernel's over it (scripts/bench-tcp).
 //
 // Compare figures of one run only. Why the server has rings of its own, whatever the figures, is in ARCHITECTURE.md.
 package bench

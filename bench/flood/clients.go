@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/xhttpd/xhttpd/bench/impair"
 	"github.com/xhttpd/xhttpd/internal/wire"
 )
 
@@ -67,7 +68,7 @@ type crowd struct {
 
 // clients keeps hostile clients connected until ctx ends.
 func (r *run) clients(ctx context.Context, ifindex int, b behaviour) error {
-	fd, err := listen(ifindex)
+	fd, err := impair.Open(ifindex)
 	if err != nil {
 		return err
 	}
@@ -85,23 +86,6 @@ func (r *run) clients(ctx context.Context, ifindex int, b behaviour) error {
 		}
 	}
 	return nil
-}
-
-// listen opens a socket that gets what the interface receives.
-func listen(ifindex int) (fd int, err error) {
-	all := uint16(unix.ETH_P_ALL>>8 | unix.ETH_P_ALL&0xff<<8)
-	if fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, int(all)); err != nil {
-		return -1, fmt.Errorf("open packet socket: %w", err)
-	}
-	err = errors.Join(
-		unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1),
-		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 64<<20),
-		unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: all, Ifindex: ifindex}))
-	if err != nil {
-		unix.Close(fd) //nolint:errcheck // the other error says more
-		return -1, fmt.Errorf("set packet socket up: %w", err)
-	}
-	return fd, nil
 }
 
 // pause waits until something was received, or for the next tick.

@@ -32,8 +32,9 @@ type end struct {
 // would pass a rate and a loss as one.
 const MaxFrame = 9018
 
-// Open returns a socket for the frames of the interface with that index, in the network namespace of the calling
-// thread. It needs CAP_NET_RAW.
+// Open returns a packet socket that does not block and gets all frames that the interface with that index receives, not
+// those that it sends, in the network namespace of the calling thread. The caller closes it. It needs CAP_NET_ADMIN and
+// CAP_NET_RAW.
 func Open(index int) (fd int, err error) {
 	const all = unix.ETH_P_ALL>>8&0xff | unix.ETH_P_ALL&0xff<<8 // in network byte order
 	fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
@@ -120,7 +121,7 @@ func (f *Forwarder) receive(buf []byte, from, to int) {
 		}
 		at, copies := e.path.send(nanos(), n)
 		if n > MaxFrame {
-			continue // counted as LargestFrame: the tests look at it
+			continue // LargestFrame tells
 		}
 		for _, t := range at[:copies] {
 			f.order++

@@ -19,6 +19,7 @@ type cell struct {
 // BenchmarkCompletion measures how long downloads take, from xhttpd and from the kernel's TCP in turns.
 func BenchmarkCompletion(b *testing.B) {
 	var cells []*cell
+	commit() // what is measured
 	end := time.Now().Add(*deadline)
 	rounds := numbers(b, *repeat)
 	for _, cc := range list(*controls) {
@@ -56,6 +57,11 @@ func (s *stage) measure(c *cell, rounds int, end time.Time) {
 		}
 	}()
 	for k := range rounds {
+		select {
+		case <-interrupted:
+			return
+		default:
+		}
 		if time.Now().After(end) {
 			return
 		}
@@ -67,9 +73,21 @@ func (s *stage) measure(c *cell, rounds int, end time.Time) {
 			if err != nil || got == 0 {
 				s.Fatalf("%v: %d octets: %v", c, got, err)
 			}
+			s.onlyPackets()
 			both[side] = took.Seconds() * max(1, want/float64(got))
 		}
 		c.Ours, c.Kernels = append(c.Ours, both[0]), append(c.Kernels, both[1])
+	}
+}
+
+// onlyPackets asserts that what the path has carried was one packet a frame: what an interface's offloads put together
+// would be lost, queued and overtaken as one.
+func (s *stage) onlyPackets() {
+	s.Helper()
+	const ethernet = 1514
+	toClient, toServer := s.Path.Counters()
+	if most := max(toClient.LargestFrame, toServer.LargestFrame); most > ethernet {
+		s.Fatalf("a frame of %d octets: the offloads of the interfaces are on", most)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"gonum.org/v1/plot"
@@ -45,6 +46,15 @@ func write(dir string, cells []*cell) error {
 	return nil
 }
 
+// commit is the source's, when it was asked for first: measuring takes so long that another may be checked out by then.
+var commit = sync.OnceValue(func() string {
+	out, err := exec.Command("git", "describe", "--always", "--dirty").Output()
+	if err != nil {
+		return "unknown"
+	}
+	return strings.TrimSpace(string(out))
+})
+
 // arguments are those of scripts/bench-tcp: what is not go test's own.
 func arguments() []string {
 	return slices.DeleteFunc(slices.Clone(os.Args[1:]), func(arg string) bool { return strings.HasPrefix(arg, "-test.") })
@@ -61,11 +71,10 @@ func distinct[T comparable](cells []*cell, of func(*cell) T) (all []T) {
 
 func table(cells []*cell) string {
 	var s strings.Builder
-	commit, _ := exec.Command("git", "rev-parse", "--short", "HEAD").Output()
 	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
 	fmt.Fprintf(&s, "# Completion times: xhttpd's TCP and the kernel's\n\nMade by `scripts/bench-tcp %s` on %s, kernel %s, commit %s.\n", strings.Join(arguments(), " "),
-		time.Now().UTC().Format("2006-01-02"), strings.TrimSpace(string(kernel)), strings.TrimSpace(string(commit)))
-	s.WriteString("Bottleneck 50 Mbit/s with a queue of one round trip's worth (30 kB at least); medians, in turns over the same path. Below 1: xhttpd is faster.\n\n")
+		time.Now().UTC().Format("2006-01-02"), strings.TrimSpace(string(kernel)), commit())
+	fmt.Fprintf(&s, "Bottleneck %g Mbit/s with a queue of one round trip's worth (30 kB at least); medians, in turns over the same path. Below 1: xhttpd is faster.\n\n", *rate/1e6)
 	var ratios []float64
 	for _, c := range cells {
 		ratios = append(ratios, c.ratio())

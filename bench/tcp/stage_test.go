@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -31,8 +32,19 @@ var (
 	duration = flag.Duration("duration", 30*time.Second, "of two flows side by side")
 )
 
+// interrupted is closed by the first Ctrl-C: no round begins after it, so that everything is put back and what was
+// measured is kept. A second one ends it at once.
+var interrupted = make(chan struct{})
+
 func TestMain(m *testing.M) {
 	flag.Parse()
+	ctrlC := make(chan os.Signal, 1)
+	signal.Notify(ctrlC, os.Interrupt)
+	go func() {
+		<-ctrlC
+		signal.Stop(ctrlC)
+		close(interrupted)
+	}()
 	code := m.Run()
 	testbed.RemoveBinary()
 	os.Exit(code)
