@@ -126,28 +126,6 @@ func TestHystart(t *testing.T) {
 	}
 }
 
-// Acknowledgments that come densely for half a round trip end slow start; with gaps they do not, nor do few segments.
-func TestAckTrain(t *testing.T) {
-	for name, c := range map[string]struct {
-		gap, cwnd uint32
-		want      bool
-	}{"dense": {1000, 100_000, true}, "gaps": {3000, 100_000, false}, "small window": {1000, 10_000, false}} {
-		var h hystart
-		w := &window{cwnd: c.cwnd, mss: 1000}
-		e := &ackEvent{now: 1, rtt: 40_000, left: 100_000}
-		ended := false
-		for range 30 {
-			e.now += c.gap
-			e.total += 1000
-			h.onAck(e)
-			ended = ended || h.train(w, e)
-		}
-		if ended != c.want {
-			t.Errorf("%s: ended %v", name, ended)
-		}
-	}
-}
-
 func TestControlNames(t *testing.T) {
 	for k := range NumControls {
 		if got, ok := ParseControl(k.String()); !ok || got != k {
