@@ -1,6 +1,7 @@
 package tcp
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"image/color"
@@ -20,10 +21,14 @@ import (
 	"gonum.org/v1/plot/vg/vgimg"
 )
 
-// write leaves cells in dir as table, data and heat maps.
+// write leaves cells in dir as table, data and heat maps. Those of other cells that are there already stay.
 func write(dir string, cells []*cell) error {
 	if dir == "" || len(cells) == 0 {
 		return nil
+	}
+	cells, err := merge(filepath.Join(dir, "completion.json"), cells)
+	if err != nil {
+		return err
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
@@ -44,6 +49,39 @@ func write(dir string, cells []*cell) error {
 		}
 	}
 	return nil
+}
+
+// merge returns cells and those of file, in the order of the grid.
+func merge(file string, cells []*cell) ([]*cell, error) {
+	data, err := os.ReadFile(file)
+	if os.IsNotExist(err) {
+		return cells, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var old []*cell
+	if err := json.Unmarshal(data, &old); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	all := slices.Clone(cells)
+	for _, c := range old {
+		if !slices.ContainsFunc(cells, c.same) {
+			all = append(all, c)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b *cell) int {
+		return cmp.Or(strings.Compare(a.Control, b.Control), cmp.Compare(magnitude(a.Size), magnitude(b.Size)),
+			cmp.Compare(a.RTT, b.RTT), cmp.Compare(a.Loss, b.Loss), cmp.Compare(a.Reorder, b.Reorder))
+	})
+	return all, nil
+}
+
+// made says by which command a cell is measured, from which commit, and when.
+func made() string {
+	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease") //nolint:errcheck // then it is missing
+	return fmt.Sprintf("`scripts/bench-tcp %s` on %s, kernel %s, commit %s", strings.Join(arguments(), " "),
+		time.Now().UTC().Format("2006-01-02"), strings.TrimSpace(string(kernel)), commit())
 }
 
 // commit is the source's, when it was asked for first: measuring takes so long that another may be checked out by then.
@@ -71,10 +109,11 @@ func distinct[T comparable](cells []*cell, of func(*cell) T) (all []T) {
 
 func table(cells []*cell) string {
 	var s strings.Builder
-	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
-	fmt.Fprintf(&s, "# Completion times: xhttpd's TCP and the kernel's\n\nMade by `scripts/bench-tcp %s` on %s, kernel %s, commit %s.\n", strings.Join(arguments(), " "),
-		time.Now().UTC().Format("2006-01-02"), strings.TrimSpace(string(kernel)), commit())
-	fmt.Fprintf(&s, "Bottleneck %g Mbit/s with a queue of one round trip's worth (30 kB at least); medians, in turns over the same path. Below 1: xhttpd is faster.\n\n", *rate/1e6)
+	s.WriteString("# Completion times: xhttpd's TCP and the kernel's\n\nMade by\n\n")
+	for _, command := range distinct(cells, func(c *cell) string { return c.Made }) {
+		fmt.Fprintf(&s, "- %s\n", command)
+	}
+	fmt.Fprintf(&s, "\nBottleneck %g Mbit/s with a queue of one round trip's worth (30 kB at least); medians, in turns over the same path. Below 1: xhttpd is faster. A round in which\nthe path was late with a frame by more than 2 ms and a tenth of the round trip was thrown away and taken again.\n\n", *rate/1e6)
 	var ratios []float64
 	for _, c := range cells {
 		ratios = append(ratios, c.ratio())
