@@ -46,7 +46,7 @@ func (g *cubic) slowStart(w *window, e *ackEvent) {
 		divisor = hystartDivisor
 	}
 	w.slowStart(e, 1<<10, divisor)
-	if e.mode == modeOpen && g.start.onAck(e) {
+	if e.mode == modeOpen && (g.start.onAck(e) || g.start.train(w, e)) {
 		w.ssthresh = w.cwnd
 	}
 }
@@ -117,6 +117,9 @@ type hystart struct {
 	end          uint32 // delivery.delivered at the end of the round
 	last, now    uint32 // shortest round trip of the last round and of this one, µs; 0: none
 	baseline     uint32 // of the round before conservative slow start
+	begun        uint32 // when the round began, µs
+	lastAck      uint32 // of the train, µs
+	least        uint32 // shortest round trip of all, µs
 	samples      uint8
 	rounds       uint8 // in conservative slow start
 	conservative bool
@@ -129,17 +132,20 @@ const (
 	hystartDivisor = 4
 	minThreshold   = 4000  // µs
 	maxThreshold   = 16000 // µs
+	trainGap       = 2000  // µs
+	trainWindow    = 16    // segments
 )
 
 // onAck reports whether slow start is over.
 func (h *hystart) onAck(e *ackEvent) (over bool) {
-	if !h.open || int32(e.total-h.end) >= 0 {
+	if !h.open || int32(e.total-h.end) > 0 { // what was sent in this round begins to arrive
 		if h.open && h.conservative {
 			if h.rounds++; h.rounds == hystartRounds {
 				return true
 			}
 		}
 		h.open, h.end = true, e.total+e.left
+		h.begun, h.lastAck = e.now, e.now
 		h.last, h.now, h.samples = h.now, 0, 0
 	}
 	if e.rtt == 0 {
@@ -147,6 +153,9 @@ func (h *hystart) onAck(e *ackEvent) (over bool) {
 	}
 	if h.now == 0 || e.rtt < h.now {
 		h.now = e.rtt
+	}
+	if h.least == 0 || e.rtt < h.least {
+		h.least = e.rtt
 	}
 	if h.samples++; h.samples < hystartSamples {
 		return false
@@ -161,4 +170,15 @@ func (h *hystart) onAck(e *ackEvent) (over bool) {
 		h.conservative, h.baseline, h.rounds = true, h.last, 0
 	}
 	return false
+}
+
+// train reports whether the acknowledgments of a round come so densely for half a round trip that the path is about
+// full: the other sign of the original HyStart (Ha and Rhee, 2011, 4.1), which Linux heeds. RFC 9406 leaves it to the
+// round trips, which tell a round later, when the queue is full.
+func (h *hystart) train(w *window, e *ackEvent) bool {
+	if !h.open || e.now-h.lastAck > trainGap {
+		return false
+	}
+	h.lastAck = e.now
+	return w.cwnd >= trainWindow*w.mss && h.least > 0 && e.now-h.begun > h.least/2
 }

@@ -126,6 +126,47 @@ func TestHystart(t *testing.T) {
 	}
 }
 
+// A round begins with the first acknowledgment of what was sent in it, not with the last one of what was sent before: the
+// time between them would count for it.
+func TestHystartRoundBegins(t *testing.T) {
+	var h hystart
+	e := &ackEvent{now: 1000, rtt: 20_000, total: 1000, left: 9000}
+	h.onAck(e) // what is in flight now is a round
+	for range 9 {
+		e.now, e.total = e.now+200, e.total+1000
+		h.onAck(e)
+	}
+	if h.begun != 1000 {
+		t.Errorf("the last acknowledgment of a round began the next, at %d", h.begun)
+	}
+	e.now, e.total = 21_000, e.total+1000
+	if h.onAck(e); h.begun != 21_000 {
+		t.Errorf("the round began at %d", h.begun)
+	}
+}
+
+// Acknowledgments that come densely for half a round trip end slow start; with gaps they do not, nor do few segments.
+func TestAckTrain(t *testing.T) {
+	for name, c := range map[string]struct {
+		gap, cwnd uint32
+		want      bool
+	}{"dense": {1000, 100_000, true}, "gaps": {3000, 100_000, false}, "small window": {1000, 10_000, false}} {
+		var h hystart
+		w := &window{cwnd: c.cwnd, mss: 1000}
+		e := &ackEvent{now: 1, rtt: 40_000, left: 100_000}
+		ended := false
+		for range 30 {
+			e.now += c.gap
+			e.total += 1000
+			h.onAck(e)
+			ended = ended || h.train(w, e)
+		}
+		if ended != c.want {
+			t.Errorf("%s: ended %v", name, ended)
+		}
+	}
+}
+
 func TestControlNames(t *testing.T) {
 	for k := range NumControls {
 		if got, ok := ParseControl(k.String()); !ok || got != k {
