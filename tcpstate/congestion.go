@@ -1,5 +1,7 @@
 package tcpstate
 
+import "github.com/xhttpd/xhttpd/internal/wire"
+
 // Control names an algorithm of congestion control.
 type Control uint8
 
@@ -109,18 +111,35 @@ func (w *window) slowStart(e *ackEvent, most, divisor uint32) {
 	w.cwnd = min(w.cwnd+min(e.credit, limit)/divisor, maxCwnd)
 }
 
-// used reports whether the window was filled when what is acknowledged now was sent: one that is not proves
-// nothing about the path (RFC 7661, 3).
-func (w *window) used(e *ackEvent) bool {
-	if w.cwnd < w.ssthresh {
-		return e.flight >= w.cwnd/2
+// usage says whether the window is filled: one that is not proves nothing about the path (RFC 7661, 3). As in Linux's
+// tcp_cwnd_validate, what counts is the most that was in the network during a window: acknowledgments that come faster
+// than pacing lets octets go do not make it less.
+type usage struct {
+	most    uint32   // in the network, octets
+	end     wire.Seq // it is about what was sent before this
+	limited bool     // the window held something back
+	valid   bool
+}
+
+// sent takes in that octets were sent up to nxt, so that pipe of them are in the network.
+func (u *usage) sent(w *window, pipe uint32, una, nxt wire.Seq) {
+	limited := pipe+w.mss > w.cwnd
+	if !u.valid || limited || u.end.LessEq(una) || !u.limited && pipe > u.most {
+		*u = usage{most: pipe, end: nxt, limited: limited, valid: true}
 	}
-	return e.flight+2*w.mss >= w.cwnd
+}
+
+// filled reports whether the window may grow.
+func (u *usage) filled(w *window) bool {
+	if w.cwnd < w.ssthresh {
+		return w.cwnd < 2*u.most
+	}
+	return u.limited
 }
 
 // pace spreads a window over a round trip, with a little more than the rate, as Linux's tcp_update_pacing_rate does.
-// While the window doubles, it goes in a tenth of a round trip: more would make the last round trips longer than
-// they are for a sender that does not pace at all (a 1 MB object over 20 ms: 16 % more time in half of one).
+// While the window doubles, it goes in a tenth of a round trip: in half of one, a 1 MB object over 20 ms took half as long
+// again as from a sender that does not pace at all.
 func (w *window) pace(flight uint32) {
 	if w.srtt == 0 {
 		return

@@ -29,7 +29,7 @@ func (g *cubic) begin(w *window, m *memory, _, _ uint32) {
 func (g *cubic) onAck(w *window, e *ackEvent) {
 	switch {
 	case e.mode != modeOpen && e.mode != modeLoss || e.credit == 0:
-	case e.mode == modeOpen && !w.used(e):
+	case e.mode == modeOpen && !e.used:
 		g.open = false // RFC 9438, 5.8: time in which the application sent little does not count
 	case w.cwnd < w.ssthresh:
 		g.slowStart(w, e)

@@ -3,6 +3,8 @@ package tcpstate
 import (
 	"math"
 	"testing"
+
+	"github.com/xhttpd/xhttpd/internal/wire"
 )
 
 // cubicRounds gives a window the acknowledgments of a path with a fixed round trip, and returns the window in segments
@@ -13,7 +15,7 @@ func cubicRounds(g *cubic, w *window, rtt Time, rounds int, at uint32) (segments
 	for range rounds {
 		for left := w.cwnd; left > 0; left -= min(left, w.mss) {
 			at += us / max(w.cwnd/w.mss, 1)
-			g.onAck(w, &ackEvent{now: at, acked: w.mss, credit: w.mss, delivered: w.mss, flight: w.cwnd, left: w.cwnd})
+			g.onAck(w, &ackEvent{now: at, acked: w.mss, credit: w.mss, delivered: w.mss, flight: w.cwnd, left: w.cwnd, used: true})
 		}
 		segments = append(segments, float64(w.cwnd)/float64(w.mss))
 	}
@@ -175,5 +177,37 @@ func TestControlNames(t *testing.T) {
 	}
 	if _, ok := ParseControl("vegas"); ok {
 		t.Error("vegas is known")
+	}
+}
+
+// A window is used if it was full at any time since what was sent then was acknowledged: octets that pacing holds back
+// while acknowledgments come do not make it less. One that was never half full does not grow.
+func TestUsageOfTheWindow(t *testing.T) {
+	w := &window{cwnd: 10_000, ssthresh: maxCwnd, mss: 1000}
+	var u usage
+	una, nxt := wire.Seq(0xffffff00), wire.Seq(0xffffff00)
+	send := func(n uint32) { nxt = nxt.Add(n); u.sent(w, uint32(nxt-una), una, nxt) }
+	acked := func(n uint32) { una = una.Add(n) }
+	send(10_000)
+	for range 8 {
+		if acked(1000); !u.filled(w) {
+			t.Fatal("a window that was full is not used while its acknowledgments come")
+		}
+		w.cwnd += 1000
+	}
+	acked(2000)
+	send(4000) // of 18,000
+	if u.filled(w) {
+		t.Error("a window that is a quarter full is used")
+	}
+	send(6000)
+	if !u.filled(w) {
+		t.Error("slow start: more than half of the window is used")
+	}
+	if w.ssthresh = 1000; u.filled(w) {
+		t.Error("congestion avoidance: the window was not the limit")
+	}
+	if send(7001); !u.filled(w) {
+		t.Error("congestion avoidance: no segment would fit any more")
 	}
 }

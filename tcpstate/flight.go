@@ -9,6 +9,7 @@ type flight struct {
 	rack rack
 	rate delivery
 	pace pacing
+	use  usage
 
 	// The runs lie end to end and cover what is in flight, SND.UNA to SND.NXT.
 	head, tail uint32

@@ -19,7 +19,7 @@ func (g *newReno) onAck(w *window, e *ackEvent) {
 
 func (g *newReno) grow(w *window, e *ackEvent) {
 	switch {
-	case e.credit == 0 || !w.used(e) && e.mode == modeOpen:
+	case e.credit == 0 || !e.used && e.mode == modeOpen:
 	case w.cwnd < w.ssthresh:
 		w.slowStart(e, 2, 1)
 	default:

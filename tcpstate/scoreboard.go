@@ -19,6 +19,7 @@ type ackEvent struct {
 	rtt       uint32 // round trip of the octets that were sent last, µs; 0: not measured
 	sample    rateSample
 	mode      mode
+	used      bool // the window was filled before it
 
 	fack      wire.Seq // rack.fack before it
 	partial   bool     // without SACK: it acknowledges a part of what a recovery waits for

@@ -67,6 +67,7 @@ func (c *Conn) onSent(st *Stack, p *plan, end wire.Seq, now Time, out *Transmit)
 	st.push(f, c.snd.una, end, us)
 	c.snd.nxt = end
 	f.rec.prrOut += uint32(end - p.seq)
+	f.use.sent(&f.win, f.pipe(c), c.snd.una, end)
 	c.flags &^= flagProbe
 	if p.n > 0 && c.has(flagECN) {
 		out.ECT = true
@@ -94,6 +95,7 @@ func (c *Conn) onSentAgain(st *Stack, p *plan, end wire.Seq, now Time) {
 	f := st.of(c)
 	c.onRetransmitted(st, f, p.seq, end, now)
 	f.pace.sent(&f.win, p.n, now)
+	f.use.sent(&f.win, f.pipe(c), c.snd.una, c.snd.nxt)
 	c.probed(f, p, true)
 	if p.seq == c.snd.una && !p.probe {
 		c.startRTO() // a time-out while this is under way would be too early
