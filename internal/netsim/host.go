@@ -23,6 +23,7 @@ type host struct {
 	server  Server
 	after   func() // each Step
 	clients map[netip.AddrPort]*Client
+	hostile hostile
 	count   int
 	wake    timer
 	wakeAt  int64
@@ -131,6 +132,9 @@ func (h *host) inspect(frame []byte, fromKernel bool) {
 		return
 	}
 	c := h.clients[s.dst]
+	if c == nil && h.hostile.is(s.dst) {
+		return
+	}
 	if c == nil {
 		h.net.Failf("the host sends to %v, whom nobody knows", s.dst)
 		return
@@ -143,6 +147,8 @@ func (h *host) forward(frame []byte) {
 	if s, err := decode(frame); err == nil {
 		if c := h.clients[s.dst]; c != nil {
 			c.down.send(frame)
+		} else if h.hostile.is(s.dst) {
+			h.hostile.received(frame)
 		}
 	}
 }

@@ -25,6 +25,7 @@ type inspector struct {
 	scale   uint8
 	// offersScale: the SYN/ACK had the option.
 	offersScale bool
+	forged      bool // others send in the client's name
 }
 
 // Sight counts what the host has sent to a client.

@@ -64,6 +64,9 @@ func (k *Kernel) Begin(flow *wire.Flow, h *tcpstate.Handover) error {
 	remote := remoteOf(flow)
 	c := k.net.host.clients[remote]
 	switch {
+	case c == nil && k.net.host.hostile.is(remote):
+		k.records[remote] = *h
+		return nil
 	case c == nil:
 		k.net.Failf("Begin for %v, whom nobody knows", flow)
 		return nil
@@ -82,11 +85,18 @@ func (k *Kernel) Inject(frames [][]byte) error {
 		frame = append([]byte(nil), frame...)
 		k.net.note("injected", frame)
 		s, err := decode(frame)
+		if err != nil && k.net.host.hostile.prefix.IsValid() {
+			continue // an error message about a segment that was never sent
+		}
 		if err != nil {
 			k.net.Failf("a bad frame is injected: %v", err)
 			return nil
 		}
 		c := k.net.host.clients[s.src]
+		if c == nil && k.net.host.hostile.is(s.src) {
+			k.injectHostile(s)
+			continue
+		}
 		if c == nil {
 			k.net.Failf("a frame of %v is injected, whom nobody knows", s.src)
 			return nil
@@ -210,7 +220,7 @@ func (v *inspector) onInjected(s *segment) {
 	if s.srcMAC != clientMAC || s.dstMAC != hostMAC || s.dst != c.remote {
 		v.failf("injects a frame from %x to %x, %v", s.srcMAC, s.dstMAC, s.dst)
 	}
-	if s.syn || len(s.payload) == 0 {
+	if s.syn || len(s.payload) == 0 || v.forged {
 		return
 	}
 	off := offset(s.seq, c.iss, v.arrived.end())
