@@ -72,6 +72,12 @@ const (
 	numAttacks
 )
 
+// attackKinds is how often each is done. The first of each kind stands at its own number.
+var attackKinds = []uint32{
+	attackSYN, attackSegment, attackFlip, attackBlind, attackTooBig, attackNoise, attackWait,
+	attackSegment, attackSegment, attackSegment, attackWait, attackSegment, attackWait, attackSegment,
+}
+
 const attackers = 4
 
 // attacker is a program and its connections.
@@ -130,11 +136,11 @@ func (a *attacker) next() uint32 {
 // near is at, most often, or a number around it, or any.
 func (a *attacker) near(at uint32) uint32 {
 	switch v := a.next(); {
-	case v < 160:
+	case v < 220:
 		return at
-	case v < 210:
+	case v < 235:
 		return at + uint32(int32(int8(v)))*a.next()
-	case v < 240:
+	case v < 250:
 		return at - a.next()*16
 	default:
 		return a.next()<<24 | a.next()<<16 | a.next()<<3
@@ -142,7 +148,7 @@ func (a *attacker) near(at uint32) uint32 {
 }
 
 func (a *attacker) step() {
-	switch a.next() % numAttacks {
+	switch k := a.next(); attackKinds[k%uint32(len(attackKinds))] {
 	case attackSYN:
 		a.syn()
 	case attackSegment:
@@ -157,7 +163,7 @@ func (a *attacker) step() {
 	case attackTooBig:
 		a.tooBig()
 	case attackNoise:
-		frame := make([]byte, 14+a.next())
+		frame := make([]byte, 14+a.next()%50)
 		for i := range frame {
 			frame[i] = byte(a.next())
 		}
@@ -192,10 +198,14 @@ func (a *attacker) frame(from net.IP, tcp *layers.TCP, payload []byte) []byte {
 func (a *attacker) syn() {
 	k, bits := a.next()%attackers, a.next()
 	o := &a.own[k]
+	if o.ack != 0 && a.next() < 200 {
+		a.w.Throw(a.segment(k)) // it has a connection already
+		return
+	}
 	o.seq, o.tsval = a.next()<<24|k, 1+bits
 	tcp := &layers.TCP{SrcPort: layers.TCPPort(2000 + k), Seq: o.seq, SYN: true, Window: uint16(bits << 8), ECE: bits&16 != 0, CWR: bits&16 != 0}
 	if bits&1 != 0 {
-		tcp.Options = append(tcp.Options, option(layers.TCPOptionKindMSS, byte(bits), byte(a.next())))
+		tcp.Options = append(tcp.Options, option(layers.TCPOptionKindMSS, byte(2+bits>>5), byte(a.next())))
 	}
 	if bits&2 != 0 {
 		tcp.Options = append(tcp.Options, option(layers.TCPOptionKindSACKPermitted))
@@ -208,6 +218,7 @@ func (a *attacker) syn() {
 	}
 	a.w.Throw(a.frame(hostileAddr(k), tcp, nil))
 	o.seq++
+	a.w.run(ms)
 }
 
 func option(kind layers.TCPOptionKind, data ...byte) layers.TCPOption {
