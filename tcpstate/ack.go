@@ -43,6 +43,8 @@ func (c *Conn) onProgress(ack wire.Seq, e *ackEvent) {
 	e.acked = uint32(ack - c.snd.una)
 	c.snd.una = ack
 	c.tmr.mark = c.tick()
+	// Only a measurement ends the back-off (RFC 6298, 5.7), but a peer that takes something is not given up for it.
+	c.snd.backoff = min(c.snd.backoff, slowBackoff)
 	c.tmr.kind = timerNone // RFC 6298, 5.2 and 5.3: started anew if something is left
 	c.flags &^= flagProbe | flagTailProbe
 }

@@ -438,6 +438,21 @@ func TestPhaseLimits(t *testing.T) {
 			t.Errorf("given up after %d expiries", n)
 		}
 	})
+	t.Run("back-offs with progress", func(t *testing.T) {
+		// Without timestamps nothing is measured, since everything is sent again; but it arrives.
+		w := open(t, config(func(c *Config) { c.StallTimeout = 0 }))
+		w.c.Write(100_000)
+		w.flood()
+		for n := range 3 * maxBackoff {
+			if f, _ := w.waitTimer(); f != Alive {
+				t.Fatalf("given up after %d expiries, between which octets were acknowledged", n+1)
+			}
+			w.flood()
+			if n%3 == 2 {
+				w.in(ack(uint32(101 + 10*(n/3+1))))
+			}
+		}
+	})
 	t.Run("never", func(t *testing.T) {
 		w := open(t, config(func(c *Config) { c.KeepAliveTimeout = 0 }))
 		w.wait(50 * Millisecond)
