@@ -48,11 +48,13 @@ const (
 func (r *recovery) findsLoss(una wire.Seq) bool { return r.dupAcks >= dupThresh && r.recover.Less(una) }
 
 // enter begins mode m.
-func (c *Conn) enter(f *flight, m mode, e *ackEvent) {
+func (c *Conn) enter(st *Stack, f *flight, m mode, e *ackEvent) {
 	r := &f.rec
 	if r.mode == modeOpen {
 		r.priorCwnd, r.priorSsthresh = f.win.cwnd, f.win.ssthresh
-		r.undo, r.undoLeft, r.sentAgain = true, 0, false
+		r.undo, r.undoLeft = true, st.againOut(f)
+		// What was sent again before, and is on its way, must not pass for an original that was only late.
+		r.sentAgain = r.sentAgain && r.undoLeft > 0
 	}
 	again := r.mode == modeLoss
 	r.mode = m
@@ -67,6 +69,16 @@ func (c *Conn) enter(f *flight, m mode, e *ackEvent) {
 	f.controller().onCongestion(&f.win)
 }
 
+// againOut counts the runs that were sent again and are not known to have arrived.
+func (st *Stack) againOut(f *flight) (n int32) {
+	for i := f.head; i != 0; i = st.runs[i].next {
+		if r := &st.runs[i]; r.has(runAgain) && !r.has(runSACKed) {
+			n++
+		}
+	}
+	return n
+}
+
 // react is what follows from an acknowledgment once everything that it tells has been entered.
 // It returns after how many µs a further look may find a loss, 0 for never.
 func (c *Conn) react(st *Stack, f *flight, e *ackEvent, seg *wire.Segment) (wait uint32) {
@@ -78,7 +90,7 @@ func (c *Conn) react(st *Stack, f *flight, e *ackEvent, seg *wire.Segment) (wait
 		c.leave(f)
 	}
 	if mended := c.endProbe(f, e, seg); mended && r.mode == modeOpen {
-		c.enter(f, modeReduce, e)
+		c.enter(st, f, modeReduce, e)
 	}
 	switch {
 	case !c.has(flagSACK):
@@ -88,9 +100,9 @@ func (c *Conn) react(st *Stack, f *flight, e *ackEvent, seg *wire.Segment) (wait
 	}
 	switch {
 	case f.lost > 0 && r.mode < modeRecovery:
-		c.enter(f, modeRecovery, e)
+		c.enter(st, f, modeRecovery, e)
 	case r.mode == modeOpen && seg.Flags.Has(wire.ECE) && c.has(flagECN):
-		c.enter(f, modeReduce, e) // RFC 3168, 6.1.2
+		c.enter(st, f, modeReduce, e) // RFC 3168, 6.1.2
 		c.flags |= flagCWR
 	}
 	e.mode = r.mode
@@ -203,7 +215,7 @@ func (c *Conn) onRTO(st *Stack, f *flight, now Time) {
 	*e = ackEvent{now: micros(now), flight: uint32(c.snd.nxt - c.snd.una), pipe: f.pipe(c)}
 	r := &f.rec
 	first := r.mode != modeLoss
-	c.enter(f, modeLoss, e)
+	c.enter(st, f, modeLoss, e)
 	st.markAllLost(c, f, e)
 	r.dupAcks, r.dupOctets = 0, 0
 	r.frto = frtoOff
@@ -285,7 +297,7 @@ func (c *Conn) onReorderTimer(st *Stack, f *flight, now Time) {
 	*e = ackEvent{now: micros(now), flight: uint32(c.snd.nxt - c.snd.una), pipe: f.pipe(c)}
 	wait := c.rackDetect(st, f, e)
 	if f.lost > 0 && f.rec.mode < modeRecovery {
-		c.enter(f, modeRecovery, e)
+		c.enter(st, f, modeRecovery, e)
 	}
 	e.left = f.pipe(c)
 	if !f.win.steers && f.rec.mode == modeRecovery {

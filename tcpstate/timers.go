@@ -36,7 +36,7 @@ const (
 	maxBackoff = 15 // as Linux's tcp_retries2
 	// slowBackoff is how many expiries make the shortest time-out maxRTO: more change nothing but the number.
 	slowBackoff = 9
-	ackDelay   = 40 * Millisecond
+	ackDelay    = 40 * Millisecond
 )
 
 func (c *Conn) currentPhase() phase {

@@ -114,3 +114,42 @@ func TestUndoTeachesReordering(t *testing.T) {
 		t.Error("nothing was learnt")
 	}
 }
+
+// What an earlier recovery has sent again, and arrives in a later one, is no original that was only late.
+func TestNoUndoByAnEarlierRetransmission(t *testing.T) {
+	w := sending(t, 1<<20, withSACK, withTS)
+	const n = 988 // octets of a segment
+	at := func(k uint32) uint32 { return 1 + k*n }
+	echo := func(sent Time) { w.tsEcr = Millis(sent) + w.c.tsOffset }
+	pass := func(d Time) { w.now += d; echo(w.now - 100*Millisecond) }
+
+	w.in(ack(1), sack(at(1), at(4)))
+	w.flood() // the first segment again, and new ones
+	pass(20 * Millisecond)
+	w.in(ack(1), sack(at(1), at(10)))
+	w.flood()
+	pass(50 * Millisecond)
+	w.in(ack(1), sack(at(11), at(14)), sack(at(1), at(10)))
+	again := w.now
+	w.flood() // segment 10 again
+	pass(30 * Millisecond)
+	w.in(ack(at(10)), sack(at(11), at(14)))
+	if w.mode() != modeOpen {
+		t.Fatalf("the first recovery is not over: mode %d", w.mode())
+	}
+	first := w.c.snd.nxt
+	w.flood()
+	pass(50 * Millisecond)
+	lost := uint32(first - w.c.snd.iss)
+	w.in(ack(at(10)), sack(lost+n, lost+2*n), sack(at(11), at(14)))
+	w.flood()
+	if w.mode() != modeRecovery {
+		t.Fatalf("no second recovery: mode %d", w.mode())
+	}
+	w.now += 30 * Millisecond
+	echo(again)
+	w.in(ack(at(14)), sack(lost+n, lost+2*n))
+	if w.st.of(&w.c).rack.reordering || w.mode() != modeRecovery {
+		t.Errorf("undone: mode %d, reordering %v", w.mode(), w.st.of(&w.c).rack.reordering)
+	}
+}
