@@ -93,9 +93,14 @@ var commit = sync.OnceValue(func() string {
 	return strings.TrimSpace(string(out))
 })
 
-// arguments are those of scripts/bench-tcp: what is not go test's own.
-func arguments() []string {
-	return slices.DeleteFunc(slices.Clone(os.Args[1:]), func(arg string) bool { return strings.HasPrefix(arg, "-test.") })
+// arguments are those of scripts/bench-tcp: what is not go test's own, nor the folder of the results.
+func arguments() (args []string) {
+	for k, arg := range os.Args[1:] {
+		if !strings.HasPrefix(arg, "-test.") && arg != "-out" && os.Args[k] != "-out" {
+			args = append(args, arg)
+		}
+	}
+	return args
 }
 
 func distinct[T comparable](cells []*cell, of func(*cell) T) (all []T) {
