@@ -33,11 +33,16 @@ func write(dir string, cells []*cell) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	data, err := json.MarshalIndent(cells, "", " ")
-	if err != nil {
-		return err
+	var lines []string // one for each cell
+	for _, c := range cells {
+		line, err := json.Marshal(c)
+		if err != nil {
+			return err
+		}
+		lines = append(lines, string(line))
 	}
-	if err := os.WriteFile(filepath.Join(dir, "completion.json"), append(data, '\n'), 0o644); err != nil {
+	data := "[\n" + strings.Join(lines, ",\n") + "\n]\n"
+	if err := os.WriteFile(filepath.Join(dir, "completion.json"), []byte(data), 0o644); err != nil {
 		return err
 	}
 	if err := os.WriteFile(filepath.Join(dir, "completion.md"), []byte(table(cells)), 0o644); err != nil {
