@@ -252,7 +252,8 @@ func (p *peer) handle(frame []byte) bool {
 	return true
 }
 
-// take appends the payload if it is next in order, and acknowledges it.
+// take appends the payload if it is next in order, and acknowledges what is. What leaves a gap is not kept: frames that
+// two CPUs have sent may overtake each other on a veth pair, and the acknowledgment asks for what is missing.
 func (p *peer) take(seq wire.Seq, payload []byte, fin bool) {
 	if d := p.rcvNxt.Sub(seq); d >= 0 && int(d) <= len(payload) {
 		fresh := payload[d:]
@@ -262,8 +263,6 @@ func (p *peer) take(seq wire.Seq, payload []byte, fin bool) {
 			p.fin = true
 			p.rcvNxt = p.rcvNxt.Add(1)
 		}
-	} else if d < 0 {
-		p.t.Fatalf("seq %d leaves a gap: expected %d", seq, p.rcvNxt)
 	}
 	p.largest = max(p.largest, len(payload))
 	if (len(payload) > 0 || fin) && !p.deaf {
