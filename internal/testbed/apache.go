@@ -48,7 +48,7 @@ func (b *Bed) StartApache() {
 	}
 	cmd := b.Server.Command(binary, "-d", conf, "-f", "apache2.conf", "-DFOREGROUND")
 	cmd.Env = append(os.Environ(), "LANG=C", "APACHE_RUN_USER=www-data", "APACHE_RUN_GROUP=www-data", "APACHE_CONFDIR="+conf,
-		"APACHE_PID_FILE="+b.Dir+"/run/pid", "APACHE_RUN_DIR="+b.Dir+"/run", "APACHE_LOCK_DIR="+b.Dir+"/lock", "APACHE_LOG_DIR="+b.Dir+"/log")
+		"APACHE_PID_FILE="+b.Dir+"/run/pid", "APACHE_RUN_DIR="+b.Dir+"/run", "APACHE_LOCK_DIR="+b.Dir+"/lock", "APACHE_LOG_DIR="+b.Dir+"/log", "TESTBED="+b.Dir)
 	cmd.Stderr = b.log
 	cmd.SysProcAttr.Pdeathsig = syscall.SIGTERM // a killed one would leave its children
 	b.Server.Start(cmd)
@@ -65,12 +65,17 @@ func (b *Bed) configureApache(conf string) {
 	}
 	b.replace(filepath.Join(conf, "apache2.conf"), "/etc/apache2", conf)
 	b.replace(filepath.Join(conf, "sites-available/000-default.conf"), "/var/www/html", b.Root)
-	for _, name := range []string{"cgid.load", "cgid.conf"} {
-		link := filepath.Join(conf, "mods-enabled", name)
-		os.Remove(link) //nolint:errcheck // usually not there
-		b.must(os.Symlink("../mods-available/"+name, link))
+	for _, module := range append([]string{"cgid"}, b.modules...) {
+		for _, name := range []string{module + ".load", module + ".conf"} {
+			link := filepath.Join(conf, "mods-enabled", name)
+			os.Remove(link)                                                                 //nolint:errcheck // usually not there
+			if _, err := os.Stat(filepath.Join(conf, "mods-available", name)); err == nil { // not all have a .conf
+				b.must(os.Symlink("../mods-available/"+name, link))
+			}
+		}
 	}
 	b.must(os.WriteFile(filepath.Join(conf, "conf-enabled/serve-cgi-bin.conf"), fmt.Appendf(nil, site, b.Dir), 0o644))
+	b.must(os.WriteFile(filepath.Join(conf, "sites-enabled/zz-test.conf"), []byte(b.config), 0o644))
 	b.must(os.WriteFile(filepath.Join(b.Dir, "cgi-bin/who"), []byte(script), 0o755))
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,6 +27,8 @@ type Options struct {
 	nstest.Options
 	Args     []string // further arguments of xhttpd
 	NoApache bool
+	Modules  []string     // further modules of Apache, by the names of Debian's mods-available
+	Config   string       // read by Apache after everything else; ${TESTBED} in it is Bed.Dir
 	NoDaemon bool         // StartDaemon comes later
 	Impaired bool         // the path between client and server is Bed.Path
 	Routed   *nstest.Path // a router between client and server
@@ -42,6 +45,8 @@ type Bed struct {
 	daemon         *exec.Cmd
 	log            *logBuffer
 	args           []string
+	modules        []string
+	config         string
 }
 
 const adminAddr = "127.0.0.1:9180"
@@ -49,7 +54,7 @@ const adminAddr = "127.0.0.1:9180"
 // Start sets the stage up. The document root is empty: see Put.
 func Start(t testing.TB, opts Options) *Bed {
 	t.Helper()
-	b := &Bed{TB: t, Dir: t.TempDir(), args: opts.Args, log: new(logBuffer)}
+	b := &Bed{TB: t, Dir: t.TempDir(), args: opts.Args, modules: opts.Modules, config: opts.Config, log: new(logBuffer)}
 	switch {
 	case opts.Impaired:
 		b.Client, b.Server, b.Path = impairedPair(t)
@@ -214,7 +219,21 @@ func (b *Bed) dialer(ns *nstest.NS) func(ctx context.Context, network, addr stri
 
 // Dial connects the client to the server's port 80, over IPv6 if six.
 func (b *Bed) Dial(six bool) (net.Conn, error) {
-	return b.dialer(b.Client)(context.Background(), "tcp", net.JoinHostPort(b.Address(six), "80"))
+	return b.Connect(b.Address(six))
+}
+
+// Connect connects the client to port 80 of any address.
+func (b *Bed) Connect(address string) (net.Conn, error) {
+	return b.dialer(b.Client)(context.Background(), "tcp", net.JoinHostPort(address, "80"))
+}
+
+// Alone gives the server a second address in each family. A daemon that is started with --address and not told of them
+// leaves them to Apache alone.
+func (b *Bed) Alone() (ip4, ip6 string) {
+	b.Helper()
+	b.Server.AddAddress(b.Server.Interface, netip.MustParsePrefix("192.0.2.33/24"))
+	b.Server.AddAddress(b.Server.Interface, netip.MustParsePrefix("2001:db8::33/64"))
+	return "192.0.2.33", "2001:db8::33"
 }
 
 // Address returns the server's address.
