@@ -38,6 +38,7 @@ func newLab(t testing.TB, opts nstest.Options, generic bool) *lab {
 			Interface: l.server.Interface,
 			Port:      port,
 			Addresses: []netip.Addr{l.server.IPv4, l.server.IPv6},
+			FlowKey:   testFlowKey,
 			Generic:   generic,
 		})
 		if err != nil {

@@ -36,6 +36,10 @@ type Config struct {
 	Port      uint16       // the TCP port that is served
 	Addresses []netip.Addr // that are served, as by SetAddresses
 	Generic   bool         // do not try native mode
+	// Connections is how many each queue may hold: Program.FlowTable has room for those of all queues. FlowKey is the secret
+	// of its hashes.
+	Connections int
+	FlowKey     [2]uint64
 }
 
 // Program is the steering program, attached to one interface. It redirects nothing before the first Beat. Its methods may
@@ -46,6 +50,7 @@ type Program struct {
 	mode    Mode
 	warning error
 	queues  int
+	flows   []uint64 // the map ours
 
 	mu        sync.Mutex // for what follows, and for writes to the maps it mirrors
 	heartbeat steerHeartbeat
@@ -65,30 +70,46 @@ func Open(cfg Config) (*Program, error) {
 	if p.queues, err = Queues(cfg.Interface); err != nil {
 		return nil, err
 	}
-	if err := p.load(cfg.Port); err != nil {
+	if err := p.load(&cfg); err != nil {
 		return nil, fmt.Errorf("load steer for %q: %w", cfg.Interface, explainLoad(err))
 	}
 	if err := p.SetAddresses(cfg.Addresses); err != nil {
-		return nil, errors.Join(err, p.objects.Close())
+		return nil, errors.Join(err, p.free())
 	}
 	if err := p.attach(iface, cfg.Generic); err != nil {
-		return nil, errors.Join(err, p.objects.Close())
+		return nil, errors.Join(err, p.free())
 	}
 	return p, nil
 }
 
-func (p *Program) load(port uint16) error {
+func (p *Program) load(cfg *Config) error {
 	spec, err := loadSteer()
 	if err != nil {
 		return err
 	}
 	spec.Maps[steerMapXsks].MaxEntries = uint32(p.queues)
 	var portBE [2]byte
-	binary.BigEndian.PutUint16(portBE[:], port)
+	binary.BigEndian.PutUint16(portBE[:], cfg.Port)
 	if err := spec.Variables[steerVarServedPortBe].Set(binary.NativeEndian.Uint16(portBE[:])); err != nil {
 		return err
 	}
-	return spec.LoadAndAssign(&p.objects, nil)
+	if err := setFlowTable(spec, cfg, p.queues); err != nil {
+		return err
+	}
+	if err := spec.LoadAndAssign(&p.objects, nil); err != nil {
+		return err
+	}
+	if p.flows, err = mapFlowTable(p.objects.Ours); err != nil {
+		return errors.Join(err, p.objects.Close())
+	}
+	return nil
+}
+
+// free gives the maps back, and what is mapped of them.
+func (p *Program) free() error {
+	err := unmapFlowTable(p.flows)
+	p.flows = nil
+	return errors.Join(err, p.objects.Close())
 }
 
 func (p *Program) attach(iface *net.Interface, generic bool) (err error) {
@@ -204,7 +225,7 @@ func (p *Program) Register(queue int, s *Socket) error {
 	return nil
 }
 
-// Close detaches the program and frees it. Sockets are not closed. It may be called again.
+// Close detaches the program and frees it, the memory of FlowTable too. Sockets are not closed. It may be called again.
 func (p *Program) Close() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -212,5 +233,5 @@ func (p *Program) Close() error {
 		return nil
 	}
 	p.closed = true
-	return errors.Join(p.link.Close(), p.objects.Close())
+	return errors.Join(p.link.Close(), p.free())
 }

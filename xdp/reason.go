@@ -7,9 +7,10 @@ type Reason steerReason
 // NumReasons is the number of reasons; they are the numbers from 0 up.
 const NumReasons = int(steerReasonREASONS)
 
-// The reasons that are more than "not for us": only the first two do not mean XDP_PASS.
+// The reasons that are more than "not for us": only the first three do not mean XDP_PASS.
 const (
 	Redirected = Reason(steerReasonREASON_REDIRECTED) // went to an AF_XDP socket
+	Ours       = Reason(steerReasonREASON_OURS)       // went there as well: the connection is in the table of flows
 	TooBig     = Reason(steerReasonREASON_TOO_BIG)    // went there as well: an ICMP error about a segment of ours
 	NoSocket   = Reason(steerReasonREASON_NO_SOCKET)  // would have gone, but the receive queue has no socket
 	StaleSYN   = Reason(steerReasonREASON_STALE_SYN)  // no heartbeat for 1 s: new connections are the kernel's
@@ -41,6 +42,7 @@ var reasonNames = [NumReasons]string{
 	steerReasonREASON_KERNEL:        "kernel",
 	steerReasonREASON_NO_SOCKET:     "no-socket",
 	steerReasonREASON_TOO_BIG:       "too-big",
+	steerReasonREASON_OURS:          "ours",
 }
 
 // String returns the reason as a metric's label.

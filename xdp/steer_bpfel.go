@@ -25,6 +25,11 @@ type steerHeartbeat struct {
 	Reserved  uint32
 }
 
+type steerOursBucket struct {
+	_      structs.HostLayout
+	Hashes [8]uint64
+}
+
 type steerReason uint32
 
 const (
@@ -50,7 +55,8 @@ const (
 	steerReasonREASON_KERNEL        steerReason = 19
 	steerReasonREASON_NO_SOCKET     steerReason = 20
 	steerReasonREASON_TOO_BIG       steerReason = 21
-	steerReasonREASONS              steerReason = 22
+	steerReasonREASON_OURS          steerReason = 22
+	steerReasonREASONS              steerReason = 23
 )
 
 // Names of all BPF objects in the ELF.
@@ -60,8 +66,12 @@ const (
 	steerMapAddresses    = "addresses"
 	steerMapCounters     = "counters"
 	steerMapHeartbeats   = "heartbeats"
+	steerMapOurs         = "ours"
 	steerMapXsks         = "xsks"
 	steerProgSteer       = "steer"
+	steerVarOursKey0     = "ours_key0"
+	steerVarOursKey1     = "ours_key1"
+	steerVarOursMask     = "ours_mask"
 	steerVarServedPortBe = "served_port_be"
 )
 
@@ -117,6 +127,7 @@ type steerMapSpecs struct {
 	Addresses  *ebpf.MapSpec `ebpf:"addresses"`
 	Counters   *ebpf.MapSpec `ebpf:"counters"`
 	Heartbeats *ebpf.MapSpec `ebpf:"heartbeats"`
+	Ours       *ebpf.MapSpec `ebpf:"ours"`
 	Xsks       *ebpf.MapSpec `ebpf:"xsks"`
 }
 
@@ -124,6 +135,9 @@ type steerMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type steerVariableSpecs struct {
+	OursKey0     *ebpf.VariableSpec `ebpf:"ours_key0"`
+	OursKey1     *ebpf.VariableSpec `ebpf:"ours_key1"`
+	OursMask     *ebpf.VariableSpec `ebpf:"ours_mask"`
 	ServedPortBe *ebpf.VariableSpec `ebpf:"served_port_be"`
 }
 
@@ -150,6 +164,7 @@ type steerMaps struct {
 	Addresses  *ebpf.Map `ebpf:"addresses"`
 	Counters   *ebpf.Map `ebpf:"counters"`
 	Heartbeats *ebpf.Map `ebpf:"heartbeats"`
+	Ours       *ebpf.Map `ebpf:"ours"`
 	Xsks       *ebpf.Map `ebpf:"xsks"`
 }
 
@@ -158,6 +173,7 @@ func (m *steerMaps) Close() error {
 		m.Addresses,
 		m.Counters,
 		m.Heartbeats,
+		m.Ours,
 		m.Xsks,
 	)
 }
@@ -166,6 +182,9 @@ func (m *steerMaps) Close() error {
 //
 // It can be passed to loadSteerObjects or ebpf.CollectionSpec.LoadAndAssign.
 type steerVariables struct {
+	OursKey0     *ebpf.Variable `ebpf:"ours_key0"`
+	OursKey1     *ebpf.Variable `ebpf:"ours_key1"`
+	OursMask     *ebpf.Variable `ebpf:"ours_mask"`
 	ServedPortBe *ebpf.Variable `ebpf:"served_port_be"`
 }
 

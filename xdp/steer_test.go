@@ -30,7 +30,7 @@ func newBench(t *testing.T) *lab {
 	l := &lab{t: t}
 	l.client, l.server = nstest.Pair(t, nstest.Options{Queues: 2})
 	l.program = &Program{queues: 2, addresses: make(map[netip.Addr]bool)}
-	if err := l.program.load(port); err != nil {
+	if err := l.program.load(&Config{Port: port, FlowKey: testFlowKey}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.program.objects.Close() })
@@ -88,7 +88,7 @@ func (l *lab) counters() Counters {
 func (l *lab) expect(t *testing.T, frame []byte, want Reason) {
 	t.Helper()
 	wantVerdict := uint32(xdpPass)
-	if want == Redirected || want == TooBig {
+	if want == Redirected || want == TooBig || want == Ours {
 		wantVerdict = xdpRedirect
 	}
 	if verdict, reason := l.run(frame, 0); verdict != wantVerdict || reason != want {
@@ -160,6 +160,7 @@ func TestSteer(t *testing.T) {
 	t.Run("address", testSteerByAddress)
 	t.Run("kernel socket", testSteerByKernelSocket)
 	t.Run("request socket", testSteerByRequestSocket)
+	t.Run("flow table", testSteerByFlowTable)
 	t.Run("too big", testSteerTooBig)
 	t.Run("too big, state", testSteerTooBigByState)
 	if strings.Contains(flag.Lookup("test.run").Value.String(), "/") {

@@ -106,10 +106,15 @@ func (d *daemon) openXDP(context.Context) error {
 	if err != nil {
 		return err
 	}
+	key := wire.NewKey()
 	d.program, err = xdp.Open(xdp.Config{
 		Interface: d.cfg.Interface, Port: d.cfg.Port, Addresses: addresses, Generic: d.cfg.Mode == config.ModeGeneric,
+		Connections: d.cfg.MaxConnections, FlowKey: [2]uint64{key.K0, key.K1},
 	})
 	if err != nil {
+		return err
+	}
+	if d.ours, err = dataplane.NewOurs(d.program.FlowTable(), key); err != nil {
 		return err
 	}
 	if w := d.program.Warning(); w != nil {
@@ -163,7 +168,7 @@ func (d *daemon) openLoops(context.Context) error {
 			return err
 		}
 		loop, err := dataplane.New(dataplane.Config{
-			Device: socket, Handover: injector, Store: d.cache, Listener: listener, Control: control,
+			Device: socket, Handover: injector, Store: d.cache, Listener: listener, Ours: d.ours, Control: control,
 			Unix: func() int64 { return time.Now().Unix() }, LocalMAC: mac, MTU: d.iface.MTU,
 			MaxConns: d.cfg.MaxConnections, MaxBuffers: d.cfg.MaxBuffers, KeepAliveRequests: d.keepAliveRequests(),
 			Limits: d.limits(),

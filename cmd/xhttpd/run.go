@@ -34,6 +34,7 @@ type daemon struct {
 	cache      *filecache.Cache
 	redirector *redirect.Redirector
 	program    *xdp.Program
+	ours       *dataplane.Ours // in the program's memory
 	sockets    []*xdp.Socket
 	loops      []*dataplane.Loop // loop k serves socket k, which serves queue k
 	heart      heart

@@ -51,6 +51,7 @@ func (l *Loop) handOver(i uint32, held []byte) {
 	s := l.slots.at(i)
 	h := &l.hand
 	*h = s.conn.Handover()
+	l.cfg.Ours.remove(&s.flow) // first: from the injection on, the kernel may own it
 	if err := l.cfg.Handover.Begin(&s.flow, h); err != nil {
 		l.refuse(i, DropHandoverRefused)
 		return
@@ -105,6 +106,9 @@ func (r *recent) add(flow *wire.Flow, now tcpstate.Time) {
 }
 
 func (r *recent) has(flow *wire.Flow, now tcpstate.Time) bool {
+	if newest := (r.next + len(r.flows) - 1) % len(r.flows); now > r.until[newest] {
+		return false // without looking at each: most connections begin at a time without hand-overs
+	}
 	for k := range r.flows {
 		if r.flows[k] == *flow && now <= r.until[k] {
 			return true
@@ -157,8 +161,7 @@ func (l *Loop) retryHandover(i uint32) {
 		}
 		l.giveHeld(s, h, held, buf)
 		if l.cfg.Handover.Established(&s.flow) {
-			l.count.Handovers[s.why]++
-			l.release(i)
+			l.handedOver(i)
 			return
 		}
 	}

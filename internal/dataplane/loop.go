@@ -51,6 +51,8 @@ type Config struct {
 	Handover Handover
 	Store    Store
 	Listener *tcpstate.Listener
+	// Ours, if not nil, is told which connections are held here. All loops of an interface share one.
+	Ours *Ours
 	// Control is the algorithm of congestion control.
 	Control tcpstate.Control
 	// Unix returns the wall-clock time in seconds, for the Date field. It is called once for a Step.

@@ -124,6 +124,7 @@ func (l *Loop) open() {
 	s.peer = p.Src
 	s.counted = s.conn.State()
 	s.flags |= flagCounted
+	l.enter(s)
 	l.prefixes.add(&p.Flow)
 	l.count.Connections[s.counted]++
 	if l.draining {
@@ -191,7 +192,16 @@ func (l *Loop) release(i uint32) {
 	}
 	l.st.Release(&s.conn)
 	l.work.dropWork(s)
+	l.cfg.Ours.remove(&s.flow)
 	l.slots.remove(i)
+}
+
+// enter lets the segments of s come without asking the kernel. Not if its flow was handed over a moment ago: then a late double
+// of the first segment has made it, and the kernel owns the flow.
+func (l *Loop) enter(s *slot) {
+	if !l.given.has(&s.flow, l.now) {
+		l.cfg.Ours.add(&s.flow)
+	}
 }
 
 // toKernel gives the received frame to the kernel as if we had not been there.

@@ -12,6 +12,7 @@ type simState struct {
 	flow  wire.Flow
 	state tcpstate.State
 	acked uint32
+	apart bool // made by a late double of a connection that was handed over
 }
 
 // simLegal are the states that a connection may be in at the end of a step, by the one at the end of the step before:
@@ -43,7 +44,9 @@ func (w *simWorld) audit() {
 	l.slots.each(func(i uint32) {
 		s := l.slots.at(i)
 		w.auditConn(i, s)
-		seen[i] = simState{s.flow, s.conn.State(), s.conn.AckedOff()}
+		was, known := w.states[i]
+		apart := known && was.flow == s.flow && was.apart || l.given.has(&s.flow, l.now)
+		seen[i] = simState{s.flow, s.conn.State(), s.conn.AckedOff(), apart}
 		if s.flags&flagHanding != 0 {
 			have.Handing++
 		} else {
@@ -89,6 +92,28 @@ func (w *simWorld) audit() {
 	}
 	w.auditReadyList(ready)
 	w.auditQueues()
+	w.auditOurs()
+}
+
+// auditOurs: the table for the steering program holds the connections that are ours, each once, and nothing else. What a
+// hand-over was begun for is no longer in it, even if that has failed.
+func (w *simWorld) auditOurs() {
+	l, entered := w.loop, 0
+	l.slots.each(func(i uint32) {
+		s := l.slots.at(i)
+		n := l.cfg.Ours.has(&s.flow)
+		entered += n
+		c := w.Of(netip.AddrPortFrom(s.flow.Remote.Netip(), s.flow.RemotePort))
+		switch {
+		case n > 1, n == 1 && (s.flags&flagHanding != 0 || c != nil && w.Kernel.Owns(c)):
+			w.Failf("slot %d is %d times in the table of what is ours; flags %#x", i, n, s.flags)
+		case n == 0 && s.flags&(flagWant|flagHanding) == 0 && !w.states[i].apart:
+			w.Failf("slot %d is not in the table of what is ours; flags %#x", i, s.flags)
+		}
+	})
+	if held := l.cfg.Ours.held(); held != entered {
+		w.Failf("%d of %d entries of the table of what is ours are of no connection", held-entered, held)
+	}
 }
 
 // auditQueues: each connection is in the queue of its class, once, and counted for its prefix.

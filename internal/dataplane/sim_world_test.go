@@ -104,6 +104,7 @@ func newSim(t *testing.T, seed uint64, path simPath, changes ...func(*simSetup))
 	}
 	w := &simWorld{Net: netsim.New(seed, s.host), t: t, tcp: s.tcp, states: map[uint32]simState{}}
 	s.loop.Device, s.loop.Handover = w.Device, w.Kernel
+	s.loop.Ours = newOurs(t, 256) // of which no bucket will be full
 	s.loop.Listener = tcpstate.NewListener(s.tcp, wire.Key{K0: seed, K1: 2})
 	if w.loop, err = New(s.loop); err != nil {
 		t.Fatal(err)

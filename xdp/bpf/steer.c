@@ -4,11 +4,12 @@
  * the connection. So do the ICMP errors by which a router says that a segment of such a connection was too big: nobody else
  * can use them. Everything else, and every doubt, is passed to the kernel. No octet is touched.
  *
- * The order of the questions is that of their price: the packet itself, the settings, the heartbeat, and last the kernel's
- * socket table, which costs as much as all the others together.
+ * The order of the questions is that of their price: the packet itself, the settings, the heartbeat, the table of the flows
+ * that are ours, and last the kernel's socket table, which costs as much as all the others together.
  */
 #include "icmp.h"
 #include "injected.h"
+#include "ours.h"
 #include "packet.h"
 
 #define SECOND_NANOS 1000000000LL
@@ -43,6 +44,7 @@ enum reason {
 	REASON_KERNEL,    /* the kernel has a socket for the connection */
 	REASON_NO_SOCKET, /* no AF_XDP socket for the receive queue */
 	REASON_TOO_BIG,   /* redirected as well: a router's answer to a segment of ours */
+	REASON_OURS,      /* redirected as well, the kernel was not asked: user space holds the connection */
 	REASONS,          /* how many there are */
 };
 
@@ -119,7 +121,8 @@ static __always_inline enum reason check_heartbeat(int is_syn)
 
 /*
  * The kernel's socket table says who owns a connection, not a map of ours: it knows those that are older than the daemon,
- * and forgets when it should. A SYN for a socket in TIME-WAIT is the kernel's as well.
+ * and forgets when it should. The table of what is ours (ours.h) only spares the question; user space takes a flow out of it
+ * before the kernel can get a socket for it. A SYN for a socket in TIME-WAIT is the kernel's as well.
  */
 static __always_inline int kernel_owns(struct xdp_md *ctx, const struct packet *p)
 {
@@ -163,8 +166,13 @@ static __always_inline enum reason decide(struct xdp_md *ctx)
 		is_syn = p.flags & TCP_SYN;
 	}
 	reason = check_heartbeat(is_syn);
-	if (reason != REASON_REDIRECTED)
+	if (reason != REASON_REDIRECTED) {
+		if (is_syn)
+			ours_forget(&p.flow); /* the kernel answers it, and what comes next is for its socket */
 		return reason;
+	}
+	if (flow_is_ours(&p.flow))
+		return ours == REASON_REDIRECTED ? REASON_OURS : ours;
 	if (kernel_owns(ctx, &p))
 		return REASON_KERNEL;
 	return ours;
@@ -177,7 +185,7 @@ int steer(struct xdp_md *ctx)
 	int verdict = XDP_PASS;
 	__u64 *counter;
 
-	if (reason == REASON_REDIRECTED || reason == REASON_TOO_BIG) {
+	if (reason == REASON_REDIRECTED || reason == REASON_TOO_BIG || reason == REASON_OURS) {
 		verdict = bpf_redirect_map(&xsks, ctx->rx_queue_index, XDP_PASS);
 		if (verdict != XDP_REDIRECT)
 			reason = REASON_NO_SOCKET;

@@ -1,0 +1,54 @@
+package xdp
+
+import (
+	"fmt"
+	"unsafe"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	bucketSize = int(unsafe.Sizeof(steerOursBucket{})) // a cache line
+	bucketWays = len(steerOursBucket{}.Hashes)
+	leastTable = 64 // buckets: a page
+)
+
+// setFlowTable makes the table so large that it is at most half full, with all connections of all queues: then one flow in a
+// hundred finds its bucket full. Fewer do, as not all connections are there at a time.
+func setFlowTable(spec *ebpf.CollectionSpec, cfg *Config, queues int) error {
+	buckets := leastTable
+	for buckets*bucketWays/2 < cfg.Connections*queues {
+		buckets *= 2
+	}
+	spec.Maps[steerMapOurs].MaxEntries = uint32(buckets)
+	for name, value := range map[string]any{
+		steerVarOursMask: uint32(buckets - 1), steerVarOursKey0: cfg.FlowKey[0], steerVarOursKey1: cfg.FlowKey[1],
+	} {
+		if err := spec.Variables[name].Set(value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// FlowTable is the memory of the table of flows whose segments are redirected without a question to the kernel's socket table:
+// SipHash-2-4 hashes in buckets of eight, a power of two of buckets, 0 for a free place. The lower bits of the hash (wire.Key.Hash
+// with Config.FlowKey; 1 if that is 0) say which bucket. It is to be read and written atomically, until Close.
+func (p *Program) FlowTable() []uint64 { return p.flows }
+
+func mapFlowTable(m *ebpf.Map) ([]uint64, error) {
+	size := int(m.MaxEntries()) * bucketSize
+	mem, err := unix.Mmap(m.FD(), 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return nil, fmt.Errorf("map the table of flows, %d octets: %w", size, err)
+	}
+	return unsafe.Slice((*uint64)(unsafe.Pointer(unsafe.SliceData(mem))), size/8), nil
+}
+
+func unmapFlowTable(words []uint64) error {
+	if words == nil {
+		return nil
+	}
+	return unix.Munmap(unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(words))), len(words)*8))
+}
