@@ -33,7 +33,7 @@ func setFlowTable(spec *ebpf.CollectionSpec, cfg *Config, queues int) error {
 }
 
 // FlowTable is the memory of the table of flows whose segments are redirected without a question to the kernel's socket table:
-// SipHash-2-4 hashes in buckets of eight, a power of two of buckets, 0 for a free place. The lower bits of the hash (wire.Key.Hash
+// keyed hashes in buckets of eight, a power of two of buckets, 0 for a free place. The lower bits of the hash (wire.Key.Short
 // with Config.FlowKey; 1 if that is 0) say which bucket. It is to be read and written atomically, until Close.
 func (p *Program) FlowTable() []uint64 { return p.flows }
 

@@ -36,7 +36,7 @@ func NewOurs(words []uint64, key wire.Key) (*Ours, error) {
 
 // entry returns what stands for f, and the bucket where it may stand. steer.c does the same.
 func (o *Ours) entry(f *wire.Flow) (uint64, []uint64) {
-	h := o.key.Hash(f, 0, 0)
+	h := o.key.Short(f)
 	first := h & o.mask * OursWays
 	return max(h, 1), o.words[first : first+OursWays]
 }

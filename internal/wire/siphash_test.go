@@ -7,8 +7,11 @@ import (
 	"testing"
 )
 
-// slowSIPHash is SipHash-2-4 over octets, as the paper describes it (Aumasson and Bernstein, 2012, 2).
-func slowSIPHash(k Key, m []byte) uint64 {
+// slowSIPHash is SipHash-2-4 over octets.
+func slowSIPHash(k Key, m []byte) uint64 { return slowSIPHashOf(2, 4, k, m) }
+
+// slowSIPHashOf is SipHash-c-d over octets, as the paper describes it (Aumasson and Bernstein, 2012, 2).
+func slowSIPHashOf(c, d int, k Key, m []byte) uint64 {
 	v0, v1 := k.K0^0x736f6d6570736575, k.K1^0x646f72616e646f6d
 	v2, v3 := k.K0^0x6c7967656e657261, k.K1^0x7465646279746573
 	round := func() {
@@ -35,12 +38,13 @@ func slowSIPHash(k Key, m []byte) uint64 {
 	for ; len(padded) > 0; padded = padded[8:] {
 		w := binary.LittleEndian.Uint64(padded)
 		v3 ^= w
-		round()
-		round()
+		for range c {
+			round()
+		}
 		v0 ^= w
 	}
 	v2 ^= 0xff
-	for range 4 {
+	for range d {
 		round()
 	}
 	return v0 ^ v1 ^ v2 ^ v3
@@ -81,6 +85,9 @@ func TestHash(t *testing.T) {
 		a, b := r.Uint64(), r.Uint64()
 		m := append(append([]byte(nil), f.Local[:]...), f.Remote[:]...)
 		m = binary.LittleEndian.AppendUint64(m, uint64(f.LocalPort)<<16|uint64(f.RemotePort))
+		if got, want := k.Short(&f), slowSIPHashOf(1, 3, k, m); got != want {
+			t.Fatalf("%v, short: %#x, want %#x", f, got, want)
+		}
 		m = binary.LittleEndian.AppendUint64(m, a)
 		m = binary.LittleEndian.AppendUint64(m, b)
 		if len(m) != 56 {
@@ -102,5 +109,12 @@ func BenchmarkHash(b *testing.B) {
 	f := flow4
 	for b.Loop() {
 		sipVectorKey.Hash(&f, 1, 2)
+	}
+}
+
+func BenchmarkShort(b *testing.B) {
+	f := flow4
+	for b.Loop() {
+		sipVectorKey.Short(&f)
 	}
 }

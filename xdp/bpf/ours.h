@@ -54,7 +54,6 @@ static __always_inline void sip_word(struct sip *s, __u64 m)
 {
 	s->v3 ^= m;
 	sip_round(s);
-	sip_round(s);
 	s->v0 ^= m;
 }
 
@@ -66,12 +65,12 @@ static __always_inline __u64 octets8(const void *p)
 	return (__u64)halves[1] << 32 | halves[0];
 }
 
-/* flow_hash() is internal/wire's Key.Hash(flow, a, b): SipHash-2-4 of 56 octets. */
-static __always_inline __u64 flow_hash(const struct flow *f, __u64 k0, __u64 k1, __u64 a, __u64 b)
+/* flow_hash() is internal/wire's Key.Short: SipHash-1-3 of 40 octets. SipHash-2-4 would cost some 25 ns more. */
+static __always_inline __u64 flow_hash(const struct flow *f)
 {
 	struct sip s = {
-		k0 ^ 0x736f6d6570736575, k1 ^ 0x646f72616e646f6d,
-		k0 ^ 0x6c7967656e657261, k1 ^ 0x7465646279746573,
+		ours_key0 ^ 0x736f6d6570736575, ours_key1 ^ 0x646f72616e646f6d,
+		ours_key0 ^ 0x6c7967656e657261, ours_key1 ^ 0x7465646279746573,
 	};
 
 	sip_word(&s, octets8(&f->local.octets[0]));
@@ -79,11 +78,8 @@ static __always_inline __u64 flow_hash(const struct flow *f, __u64 k0, __u64 k1,
 	sip_word(&s, octets8(&f->remote.octets[0]));
 	sip_word(&s, octets8(&f->remote.octets[8]));
 	sip_word(&s, (__u64)bpf_ntohs(f->local_port_be) << 16 | bpf_ntohs(f->remote_port_be));
-	sip_word(&s, a);
-	sip_word(&s, b);
-	sip_word(&s, 56ULL << 56);
+	sip_word(&s, 40ULL << 56);
 	s.v2 ^= 0xff;
-	sip_round(&s);
 	sip_round(&s);
 	sip_round(&s);
 	sip_round(&s);
@@ -95,7 +91,7 @@ static __always_inline struct ours_bucket *ours_bucket_of(const struct flow *f, 
 {
 	__u32 index;
 
-	*hash = flow_hash(f, ours_key0, ours_key1, 0, 0);
+	*hash = flow_hash(f);
 	index = *hash & ours_mask;
 	if (*hash == 0)
 		*hash = 1;
@@ -121,7 +117,7 @@ static __always_inline int flow_is_ours(const struct flow *f)
  * ours_forget() takes the flow out: the kernel may get a socket for it now. If user space enters another flow in its place
  * meanwhile, that one is lost, which only makes it slower.
  */
-static __always_inline void ours_forget(const struct flow *f)
+static __noinline void ours_forget(const struct flow *f)
 {
 	__u64 hash;
 	struct ours_bucket *bucket = ours_bucket_of(f, &hash);
