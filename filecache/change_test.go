@@ -133,6 +133,63 @@ func TestHtaccessRemoved(t *testing.T) {
 	s.filled("/d/e/a.txt")
 }
 
+// A file that somebody may be writing is not taken, however old it looks.
+func TestOpenForWriting(t *testing.T) {
+	s := newStage(t, nil)
+	s.put("a.txt", "whole")
+	f, err := os.OpenFile(s.root+"/a.txt", os.O_WRONLY, 0)
+	s.must(err)
+	defer f.Close()
+	if why := s.Fill(t.Context(), "/a.txt"); why != Changing {
+		t.Errorf("open for writing: %v", why)
+	}
+	s.must(f.Close())
+	if why := s.Fill(t.Context(), "/a.txt"); why != Taken {
+		t.Errorf("closed: %v", why)
+	}
+}
+
+// While a file is cut again and again, and made to look old each time, it is never seen in an old-looking state that was not at rest:
+// here, empty.
+func TestTornLook(t *testing.T) {
+	s := newStage(t, nil)
+	body := strings.Repeat("x", 20000)
+	s.put("a.txt", body)
+	path := s.root + "/a.txt"
+	stop := make(chan struct{})
+	var writer sync.WaitGroup
+	writer.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				s.put("a.txt", body) // cuts it first
+			}
+		}
+	})
+	f, err := os.Open(path)
+	s.must(err)
+	defer f.Close()
+	looks := 0
+	for deadline := time.Now().Add(20 * time.Second); looks < 2000 && time.Now().Before(deadline); {
+		id, ok := identifyAtRest(int(f.Fd()))
+		if !ok {
+			continue
+		}
+		looks++
+		if old := time.Since(time.Unix(id.mtime.Unix())) > time.Minute; id.size == 0 && old {
+			t.Errorf("look %d: empty, and an hour old", looks)
+			break
+		}
+	}
+	close(stop)
+	writer.Wait()
+	if looks == 0 {
+		t.Error("the file was never at rest")
+	}
+}
+
 // version is a body that says in every octet which version it is of.
 func version(k int) string { return strings.Repeat(string(rune('a'+k%26)), 20000+k%7*1000) }
 

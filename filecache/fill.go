@@ -136,7 +136,7 @@ func (c *Cache) read(ctx context.Context, root *root, o *Object, mime string) (*
 	if n, _ := f.Read(make([]byte, 1)); n != 0 {
 		return nil, Changing
 	}
-	if after, err := identify(w.fd); err != nil || after != id {
+	if after, ok := identifyAtRest(w.fd); !ok || after != id {
 		return nil, Changing
 	}
 	f2 := facts{server: c.opts.Server, mime: mime, keepAlive: c.opts.KeepAliveTimeout, modified: modified}

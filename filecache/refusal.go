@@ -19,7 +19,7 @@ const (
 	Htaccess             // there is an .htaccess on the way
 	TooLarge             // over Options.MaxObject
 	TooYoung             // changed within the last two seconds
-	Changing             // changed while it was read
+	Changing             // changed while it was read, or open for writing
 	Unreadable           // the system says no
 	Unwatched            // too many objects already of whose change the kernel does not tell
 	NoBackend            // the server behind can't be asked

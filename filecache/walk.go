@@ -60,6 +60,21 @@ func identify(fd int) (fileID, error) {
 	return id, nil
 }
 
+// identifyAtRest identifies a file that nobody has open for writing. It reports false if somebody has: a file system may set
+// the length first and the times when the writing or cutting is over, so that until then a change does not show. To know,
+// it holds a lease (fcntl, F_SETLEASE) for the time of one look; who opens the file for writing meanwhile waits for that long. Where
+// leases are not to be had, only the times tell: on some file systems, and for files of others without CAP_LEASE.
+func identifyAtRest(fd int) (fileID, bool) {
+	switch _, err := unix.FcntlInt(uintptr(fd), unix.F_SETLEASE, unix.F_RDLCK); {
+	case errors.Is(err, unix.EAGAIN):
+		return fileID{}, false
+	case err == nil:
+		defer unix.FcntlInt(uintptr(fd), unix.F_SETLEASE, unix.F_UNLCK) //nolint:errcheck // closing fd gives it back, too
+	}
+	id, err := identify(fd)
+	return id, err == nil
+}
+
 // stamp is the identity of a file and of every directory on its way. Two walks with the same stamp lead to the
 // same content by the same rules.
 type stamp struct {
