@@ -59,12 +59,7 @@ func TestSYNToKernelForgetsFlow(t *testing.T) {
 	}{{Draining, 0, true}, {StaleSYN, 2 * time.Second, false}, {Stale, 6 * time.Second, false}} {
 		first, second := l.enter(l.flowOf(true, 1234), 0), l.enter(l.flowOf(true, 1234), 5)
 		other := l.enter(l.flowOf(true, 1235), 7)
-		if err := l.program.SetDraining(c.draining); err != nil {
-			t.Fatal(err)
-		}
-		if err := l.program.Beat(monotonic(t, c.age)); err != nil {
-			t.Fatal(err)
-		}
+		l.setState(t, c.draining, c.age)
 		if c.want != Stale {
 			l.expect(t, l.segment(true), Ours)
 		}

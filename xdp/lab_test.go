@@ -262,3 +262,14 @@ func echo(s *Socket, rx, tx [][]byte) int {
 	}
 	return s.Send(tx[:n])
 }
+
+// setState makes the daemon ending or not, and its last beat of an age.
+func (l *lab) setState(t *testing.T, draining bool, age time.Duration) {
+	t.Helper()
+	if err := l.program.SetDraining(draining); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.program.Beat(monotonic(t, age)); err != nil {
+		t.Fatal(err)
+	}
+}

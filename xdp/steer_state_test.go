@@ -32,12 +32,7 @@ func testSteerByHeartbeat(t *testing.T) {
 		{"no longer draining", 0, false, Redirected, Redirected},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if err := l.program.SetDraining(c.draining); err != nil {
-				t.Fatal(err)
-			}
-			if err := l.program.Beat(monotonic(t, c.age)); err != nil {
-				t.Fatal(err)
-			}
+			l.setState(t, c.draining, c.age)
 			for _, is4 := range []bool{true, false} {
 				l.expect(t, l.segment(is4, syn), c.syn)
 				l.expect(t, l.segment(is4), c.ack)
