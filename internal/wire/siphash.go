@@ -20,7 +20,7 @@ func NewKey() Key {
 // Hash returns SipHash-2-4 of f and the two words a and b, as 56 octets in little-endian order.
 func (k Key) Hash(f *Flow, a, b uint64) uint64 {
 	w := f.words()
-	s := sip{k.K0 ^ 0x736f6d6570736575, k.K1 ^ 0x646f72616e646f6d, k.K0 ^ 0x6c7967656e657261, k.K1 ^ 0x7465646279746573}
+	s := k.start()
 	s = s.word(w[0]).word(w[1]).word(w[2]).word(w[3]).word(w[4])
 	s = s.word(a).word(b).word(56 << 56)
 	s.v2 ^= 0xff
@@ -31,7 +31,7 @@ func (k Key) Hash(f *Flow, a, b uint64) uint64 {
 // Short returns SipHash-1-3 of f, as 40 octets in little-endian order: less than half of the work of Hash. It is for tables,
 // where nobody sees the hashes, so that the margin of Hash is not needed.
 func (k Key) Short(f *Flow) uint64 {
-	s := sip{k.K0 ^ 0x736f6d6570736575, k.K1 ^ 0x646f72616e646f6d, k.K0 ^ 0x6c7967656e657261, k.K1 ^ 0x7465646279746573}
+	s := k.start()
 	for _, m := range f.words() {
 		s.v3 ^= m
 		s = s.round()
@@ -47,6 +47,10 @@ func (k Key) Short(f *Flow) uint64 {
 
 // sip is SipHash's state: a struct, because the compiler keeps the elements of an array in memory.
 type sip struct{ v0, v1, v2, v3 uint64 }
+
+func (k Key) start() sip {
+	return sip{k.K0 ^ 0x736f6d6570736575, k.K1 ^ 0x646f72616e646f6d, k.K0 ^ 0x6c7967656e657261, k.K1 ^ 0x7465646279746573}
+}
 
 func (s sip) word(m uint64) sip {
 	s.v3 ^= m
