@@ -86,8 +86,10 @@ func (c *Conn) react(st *Stack, f *flight, e *ackEvent, seg *wire.Segment) (wait
 	if c.tryUndo(st, f, e) {
 		r.mode = modeOpen
 	}
+	unmended := false
 	if r.mode != modeOpen && r.recover.LessEq(c.snd.una) {
 		c.leave(f)
+		unmended = c.has(flagSACK) && st.againOut(f) > 0
 	}
 	if mended := c.endProbe(f, e, seg); mended && r.mode == modeOpen {
 		c.enter(st, f, modeReduce, e)
@@ -99,7 +101,9 @@ func (c *Conn) react(st *Stack, f *flight, e *ackEvent, seg *wire.Segment) (wait
 		wait = c.rackDetect(st, f, e)
 	}
 	switch {
-	case f.lost > 0 && r.mode < modeRecovery:
+	// What was found lost meanwhile, of what was sent since that recovery began, is the next one's, also if it was sent
+	// again already, as in Linux.
+	case (f.lost > 0 || unmended) && r.mode < modeRecovery:
 		c.enter(st, f, modeRecovery, e)
 	case r.mode == modeOpen && seg.Flags.Has(wire.ECE) && c.has(flagECN):
 		c.enter(st, f, modeReduce, e) // RFC 3168, 6.1.2

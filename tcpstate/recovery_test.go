@@ -126,6 +126,43 @@ func TestRecoveryWithSACK(t *testing.T) {
 	}
 }
 
+// What was sent after a recovery began and was lost is the next one's, which begins when the first is over, also if it
+// was sent again by then: it counts as congestion once more, and BBR keeps its window through all of it.
+func TestRecoveryAfterRecovery(t *testing.T) {
+	for control := range NumControls {
+		t.Run(control.String(), func(t *testing.T) {
+			w := sending(t, 1<<20, withSACK, with(control))
+			w.in(ack(1), sack(1001, 4001))
+			w.flood() // the first segment again, and new ones
+			w.now += 20 * Millisecond
+			w.in(ack(1), sack(1001, 10001))
+			w.flood()
+			w.now += 80 * Millisecond
+			w.in(ack(1), sack(11001, 12001), sack(1001, 10001))
+			if n, _ := w.flood(); n == 0 || w.flight().lost != 0 || w.mode() != modeRecovery {
+				t.Fatalf("the segment at 10001 was not sent again: mode %d, %d lost", w.mode(), w.flight().lost)
+			}
+			ssthresh, cwnd := w.window().ssthresh, w.window().cwnd
+			w.now += 10 * Millisecond
+			w.in(ack(10001), sack(11001, 12001))
+			if w.mode() != modeRecovery || w.flight().rec.recover != w.c.snd.nxt {
+				t.Fatalf("no second recovery: mode %d, up to %d", w.mode(), w.flight().rec.recover-w.iss)
+			}
+			switch {
+			case control == BBR && (w.window().cwnd < cwnd || w.flight().bbr.conserve):
+				t.Errorf("cwnd %d, was %d", w.window().cwnd, cwnd)
+			case control != BBR && w.window().ssthresh >= ssthresh:
+				t.Errorf("ssthresh %d, was %d", w.window().ssthresh, ssthresh)
+			}
+			nxt := uint32(w.c.snd.nxt - w.iss)
+			w.now += 100 * Millisecond
+			if w.in(ack(nxt)); w.mode() != modeOpen {
+				t.Errorf("all has arrived: mode %d", w.mode())
+			}
+		})
+	}
+}
+
 // RFC 6675, 5, (1): one acknowledgment with enough SACKed octets is enough.
 func TestOneSACKIsEnough(t *testing.T) {
 	w := sending(t, 0, withSACK)

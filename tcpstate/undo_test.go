@@ -134,8 +134,8 @@ func TestNoUndoByAnEarlierRetransmission(t *testing.T) {
 	w.flood() // segment 10 again
 	pass(30 * Millisecond)
 	w.in(ack(at(10)), sack(at(11), at(14)))
-	if w.mode() != modeOpen {
-		t.Fatalf("the first recovery is not over: mode %d", w.mode())
+	if w.flight().rec.recover != w.c.snd.nxt {
+		t.Fatal("the first recovery is not over")
 	}
 	first := w.c.snd.nxt
 	w.flood()
