@@ -1,0 +1,68 @@
+package tcpstate
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// ARCHITECTURE.md has a table of the standards that are followed, with the tests that show it: each row names some, and
+// all of them exist.
+func TestEachStandardHasItsTest(t *testing.T) {
+	const top = ".."
+	text, err := os.ReadFile(filepath.Join(top, "ARCHITECTURE.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, found := strings.Cut(string(text), "| standard | what is done | shown by (in `tcpstate/`) |\n|---|---|---|\n")
+	if !found {
+		t.Fatal("the table of standards is not there")
+	}
+	table, _, _ = strings.Cut(table, "\n\n")
+	tests, elsewhere := regexp.MustCompile(`\b(?:Test|Fuzz)\w+`), regexp.MustCompile("in `(internal/\\w+)`")
+	rows := strings.Split(table, "\n")
+	if len(rows) < 20 {
+		t.Errorf("%d rows", len(rows))
+	}
+	for _, row := range rows {
+		cells := strings.Split(strings.Trim(row, "| "), " | ")
+		if len(cells) != 3 {
+			t.Errorf("%q has %d cells", row, len(cells))
+			continue
+		}
+		names := tests.FindAllString(cells[2], -1)
+		if len(names) == 0 {
+			t.Errorf("%s: no test is named", cells[0])
+		}
+		dir := "tcpstate"
+		if m := elsewhere.FindStringSubmatch(cells[2]); m != nil {
+			dir = m[1]
+		}
+		for _, name := range names {
+			if !declared(t, filepath.Join(top, dir), name) {
+				t.Errorf("%s: there is no %s in %s", cells[0], name, dir)
+			}
+		}
+	}
+}
+
+// declared reports whether a test file in dir has the function name.
+func declared(t *testing.T, dir, name string) bool {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*_test.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(text), "\nfunc "+name+"(") {
+			return true
+		}
+	}
+	return false
+}
