@@ -9,15 +9,17 @@ type Remains struct {
 	tsRecent, tsOffset uint32
 	wnd                uint16 // as it stands in the header
 	ts                 bool
+	open               bool // the peer's FIN has not come yet
 }
 
-// Remains returns what is left of a connection in TIME-WAIT that has nothing to send: see Conn.WantsTransmit.
+// Remains returns what is left of a connection in TIME-WAIT that has nothing to send: see Conn.WantsTransmit. One that we
+// have closed, and that is given up before the peer has, leaves what answers the peer's FIN.
 func (c *Conn) Remains() Remains {
 	wnd := uint32(c.rcv.window)
 	if c.rcv.wscale != noWScale {
 		wnd >>= c.rcv.wscale
 	}
-	return Remains{rcvNxt: c.rcv.nxt, sndNxt: c.snd.nxt, tsRecent: c.rcv.tsRecent, tsOffset: c.tsOffset, wnd: uint16(wnd), ts: c.has(flagTS)}
+	return Remains{rcvNxt: c.rcv.nxt, sndNxt: c.snd.nxt, tsRecent: c.rcv.tsRecent, tsOffset: c.tsOffset, wnd: uint16(wnd), ts: c.has(flagTS), open: !c.PeerClosed()}
 }
 
 // Leftover says what a segment means for Remains.
@@ -35,6 +37,8 @@ const (
 	// LeftoverNewSYN: a SYN that may begin a new connection in the place of this one: forget it, and give the segment
 	// to Listener.OnSYN.
 	LeftoverNewSYN
+	// LeftoverText: text that nobody will take; forget the connection, so that the segment is answered like any stray one.
+	LeftoverText
 )
 
 // OnSegment takes in a segment of the flow (RFC 9293, 3.10.7.4, for TIME-WAIT; RFC 6191).
@@ -51,6 +55,10 @@ func (r *Remains) OnSegment(seg *wire.Segment, now Time, out *Transmit) Leftover
 		return LeftoverNewSYN
 	case seg.Len() == 0:
 		return LeftoverIgnored // an ACK proves nothing, and an answer to it might be answered
+	case r.open && seg.Seq == r.rcvNxt && len(seg.Payload) > 0:
+		return LeftoverText
+	case r.open && seg.Seq == r.rcvNxt && seg.Flags.Has(wire.FIN):
+		r.rcvNxt, r.open = r.rcvNxt+1, false
 	}
 	*out = Transmit{Seq: r.sndNxt, Ack: r.rcvNxt, Flags: wire.ACK, Wnd: r.wnd}
 	if r.ts {

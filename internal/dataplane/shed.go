@@ -179,16 +179,19 @@ func (l *Loop) rate(s *slot) tcpstate.Time {
 	return min(tcpstate.Time(s.conn.AckedOff()-w.from)*perSecond/took, unmeasured)
 }
 
-// shed ends the connection in slot i at once. What its client still sends comes to the kernel, and is answered by its RST.
+// shed ends the connection in slot i at once. What its client still sends comes to the kernel, and is answered by its RST,
+// but for the FIN of one that has ours.
 func (l *Loop) shed(i uint32, why Shed) {
 	s := l.slots.at(i)
 	l.count.Shed[why]++
-	// Who has our FIN needs no RST, which could cost it what it has not read yet.
-	if s.class != classOver {
-		s.conn.Abort()
-		if l.frame() != nil && s.conn.PollTransmit(l.st, l.now, &l.out) {
-			l.put(s)
-		}
+	if s.class == classOver {
+		// Who has our FIN needs no RST, which could cost it what it has not read yet, but an answer to its own.
+		l.retire(i)
+		return
+	}
+	s.conn.Abort()
+	if l.frame() != nil && s.conn.PollTransmit(l.st, l.now, &l.out) {
+		l.put(s)
 	}
 	l.release(i)
 }

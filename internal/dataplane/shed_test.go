@@ -168,6 +168,33 @@ func TestFinWait2IsForgotten(t *testing.T) {
 	s.wantShed(map[Shed]uint64{ShedOver: 1})
 }
 
+// Its FIN is acknowledged all the same, also when it comes twice; its text is for nobody, and the kernel's to refuse.
+func TestForgottenPeerMayClose(t *testing.T) {
+	for _, text := range []string{"", "GET /small.txt HTTP/1.1\r\n\r\n"} {
+		s := newStage(t, func(cfg *Config) { cfg.MaxConns = 1 })
+		c := s.opened(1, "GET /small.txt HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")[0]
+		c.receive()
+		c.acknowledge()
+		s.run(0)
+		s.run(2 * time.Second)
+		if !s.answered() {
+			t.Fatal("not answered")
+		}
+		for range 2 {
+			s.device.sent = nil
+			c.give(layers.TCP{Seq: c.seq, Ack: c.ack, ACK: true, FIN: text == ""}, text)
+			s.run(0)
+			switch seg := c.last(); {
+			case text != "" && seg != nil:
+				t.Errorf("to text: %+v", seg)
+			case text == "" && (seg == nil || seg.Ack != c.seq+1 || seg.RST || seg.FIN):
+				t.Errorf("to the FIN: %+v, want an acknowledgment", seg)
+			}
+		}
+		s.wantShed(map[Shed]uint64{ShedOver: 1})
+	}
+}
+
 // Heads go after idle connections.
 func TestIdleBeforeHeads(t *testing.T) {
 	s := newStage(t, func(cfg *Config) { cfg.MaxConns = 8 })

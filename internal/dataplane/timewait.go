@@ -105,7 +105,7 @@ func (w *timeWaits) expire(now tcpstate.Time) {
 	}
 }
 
-// retire moves the connection in slot i, which is in TIME-WAIT with nothing to send, out of its slot.
+// retire moves the connection in slot i, which is in TIME-WAIT or has only the peer's FIN to wait for, out of its slot.
 func (l *Loop) retire(i uint32) {
 	s := l.slots.at(i)
 	l.waits.add(&s.flow, s.conn.Remains(), l.now)
@@ -121,7 +121,7 @@ func (l *Loop) onWaiting() bool {
 		return false
 	}
 	switch e.remains.OnSegment(&p.Segment, l.now, &l.out) {
-	case tcpstate.LeftoverNewSYN:
+	case tcpstate.LeftoverNewSYN, tcpstate.LeftoverText:
 		l.waits.remove(e)
 		return false
 	case tcpstate.LeftoverOver:
