@@ -118,13 +118,19 @@ func (r *recent) has(flow *wire.Flow, now tcpstate.Time) bool {
 }
 
 // onHanding gives the kernel what a client sends while its hand-over is under way. A client that resets the
-// connection must not get a socket any more.
+// connection must not get a socket any more. Its RST stands behind all that it has sent, of which we have counted only
+// what came before the hand-over: so it is asked (RFC 5961, 3.2), and will say it again where we are.
 func (l *Loop) onHanding(i uint32) {
 	p, s := &l.pkt, l.slots.at(i)
-	if p.Segment.Flags.Has(wire.RST) && s.conn.OnSegment(l.st, &p.Segment, l.now).Fate == tcpstate.Reset {
-		l.cfg.Handover.Cancel(&s.flow)
-		l.release(i)
-		return
+	if p.Segment.Flags.Has(wire.RST) {
+		if s.conn.OnSegment(l.st, &p.Segment, l.now).Fate == tcpstate.Reset {
+			l.cfg.Handover.Cancel(&s.flow)
+			l.release(i)
+			return
+		}
+		if l.frame() != nil && s.conn.PollTransmit(l.st, l.now, &l.out) {
+			l.put(s)
+		}
 	}
 	if p.Segment.Flags.Has(wire.SYN) {
 		// A double of the client's first: the kernel would take it for a new connection, and that for the one

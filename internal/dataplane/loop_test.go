@@ -435,3 +435,27 @@ func TestResetCancelsHandover(t *testing.T) {
 	}
 	s.idle()
 }
+
+// Nor one that has sent more since, of which only the kernel knows: it is asked, and answers where we are.
+func TestResetBehindABodyCancelsHandover(t *testing.T) {
+	s := newStage(t, nil)
+	s.kernel.refuse = 1 << 30
+	c := s.client()
+	c.connect()
+	c.say(postHead)
+	s.run(0)
+	held := c.seq
+	c.say("12345")
+	c.give(layers.TCP{Seq: c.seq, RST: true}, "")
+	s.run(0)
+	segs := s.take()
+	if len(segs) == 0 || segs[len(segs)-1].Ack != held || segs[len(segs)-1].RST {
+		t.Fatalf("sent %+v, want a challenge at %d", segs, held)
+	}
+	c.give(layers.TCP{Seq: held, RST: true}, "")
+	s.run(0)
+	if last := s.kernel.calls[len(s.kernel.calls)-1]; last != "cancel" {
+		t.Errorf("calls %q, want cancel at the end", s.kernel.calls)
+	}
+	s.idle()
+}
