@@ -5,7 +5,7 @@
 //	sudo go test ./bench -run '^$' -bench Echo -count 5
 //
 // Below it, flood has hostile clients (scripts/bench-flood measures how others fare beside them), impair is a path that can be
-// made bad, and tcp sets our TCP beside the kernel's over it (scripts/bench-tcp).
+// made bad, tcp sets our TCP beside the kernel's over it (scripts/bench-tcp), and compare sets the whole beside other servers (scripts/bench).
 //
 // Compare figures of one run only. Why the server has rings of its own, whatever the figures, is in ARCHITECTURE.md.
 package bench

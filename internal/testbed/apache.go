@@ -18,7 +18,7 @@ ScriptAlias /cgi-bin/ %[1]s/cgi-bin/
 <Directory %[1]s/cgi-bin>
 	Require all granted
 </Directory>
-<Directory %[1]s/www>
+<Directory %[2]s>
 	Options Indexes FollowSymLinks
 	AllowOverride All
 	Require all granted
@@ -46,7 +46,7 @@ func (b *Bed) StartApache() {
 	if _, err := os.Stat(conf); err != nil {
 		b.configureApache(conf)
 	}
-	cmd := b.Server.Command(binary, "-d", conf, "-f", "apache2.conf", "-DFOREGROUND")
+	cmd := b.command(binary, "-d", conf, "-f", "apache2.conf", "-DFOREGROUND")
 	cmd.Env = append(os.Environ(), "LANG=C", "APACHE_RUN_USER=www-data", "APACHE_RUN_GROUP=www-data", "APACHE_CONFDIR="+conf,
 		"APACHE_PID_FILE="+b.Dir+"/run/pid", "APACHE_RUN_DIR="+b.Dir+"/run", "APACHE_LOCK_DIR="+b.Dir+"/lock", "APACHE_LOG_DIR="+b.Dir+"/log", "TESTBED="+b.Dir)
 	cmd.Stderr = b.log
@@ -74,7 +74,7 @@ func (b *Bed) configureApache(conf string) {
 			}
 		}
 	}
-	b.must(os.WriteFile(filepath.Join(conf, "conf-enabled/serve-cgi-bin.conf"), fmt.Appendf(nil, site, b.Dir), 0o644))
+	b.must(os.WriteFile(filepath.Join(conf, "conf-enabled/serve-cgi-bin.conf"), fmt.Appendf(nil, site, b.Dir, b.Root), 0o644))
 	b.must(os.WriteFile(filepath.Join(conf, "sites-enabled/zz-test.conf"), []byte(b.config), 0o644))
 	b.must(os.WriteFile(filepath.Join(b.Dir, "cgi-bin/who"), []byte(script), 0o755))
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -32,6 +33,8 @@ type Options struct {
 	NoDaemon bool         // StartDaemon comes later
 	Impaired bool         // the path between client and server is Bed.Path
 	Routed   *nstest.Path // a router between client and server
+	Prefix   []string     // a command that runs Apache and the daemon, such as taskset
+	Root     string       // a document root that is there already; else an empty one is made
 }
 
 // Bed is the stage. Its methods may be called by any goroutine unless they can fail the test.
@@ -47,6 +50,7 @@ type Bed struct {
 	args           []string
 	modules        []string
 	config         string
+	prefix         []string
 }
 
 const adminAddr = "127.0.0.1:9180"
@@ -54,7 +58,7 @@ const adminAddr = "127.0.0.1:9180"
 // Start sets the stage up. The document root is empty: see Put.
 func Start(t testing.TB, opts Options) *Bed {
 	t.Helper()
-	b := &Bed{TB: t, Dir: t.TempDir(), args: opts.Args, modules: opts.Modules, config: opts.Config, log: new(logBuffer)}
+	b := &Bed{TB: t, Dir: t.TempDir(), args: opts.Args, modules: opts.Modules, config: opts.Config, prefix: opts.Prefix, log: new(logBuffer)}
 	switch {
 	case opts.Impaired:
 		b.Client, b.Server, b.Path = impairedPair(t)
@@ -67,8 +71,10 @@ func Start(t testing.TB, opts Options) *Bed {
 	for _, dir := range []string{b.Dir, filepath.Dir(b.Dir)} {
 		b.must(os.Chmod(dir, 0o755))
 	}
-	b.Root = filepath.Join(b.Dir, "www")
-	b.must(os.Mkdir(b.Root, 0o755))
+	if b.Root = opts.Root; b.Root == "" {
+		b.Root = filepath.Join(b.Dir, "www")
+		b.must(os.Mkdir(b.Root, 0o755))
+	}
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("xhttpd's log:\n%s", b.log)
@@ -136,10 +142,16 @@ func (b *Bed) Binary() string {
 func (b *Bed) StartDaemon(more ...string) {
 	b.Helper()
 	args := append([]string{"run", "--interface", b.Server.Interface, "--root", b.Root}, append(b.args, more...)...)
-	b.daemon = b.Server.Command(b.Binary(), args...)
+	b.daemon = b.command(append([]string{b.Binary()}, args...)...)
 	b.daemon.Stderr = b.log
 	b.Server.Start(b.daemon)
 	b.Until("xhttpd serves", func() bool { code, _ := b.admin("/healthz"); return code == 200 })
+}
+
+// command returns a command for the server's namespace, behind the prefix.
+func (b *Bed) command(args ...string) *exec.Cmd {
+	args = slices.Concat(b.prefix, args)
+	return b.Server.Command(args[0], args[1:]...)
 }
 
 // PID returns xhttpd's process.

@@ -1,0 +1,235 @@
+package compare_test
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/xhttpd/xhttpd/bench/compare"
+	"github.com/xhttpd/xhttpd/internal/nstest"
+	"github.com/xhttpd/xhttpd/internal/testbed"
+)
+
+// Flags; scripts/bench says what they are for.
+var (
+	out        = flag.String("out", "", "directory for results; none if empty")
+	peers      = flag.String("peers", "nginx,h2o,lighttpd,apache,nethttp,fasthttp,gvisor,xhttpd", "servers")
+	work       = flag.String("work", "1k/64", "SIZE/CONNECTIONS, or SIZE/CONNECTIONS/new for a new connection for each request")
+	loads      = flag.String("clients", "wrk", "clients")
+	mtu        = flag.Int("mtu", 1500, "octets")
+	offloads   = flag.Bool("offloads", false, "with offloads")
+	rounds     = flag.Int("rounds", 3, "how often each is measured")
+	seconds    = flag.Int("seconds", 3, "how long each is measured")
+	daemonArgs = flag.String("xhttpd", "", "further arguments of xhttpd")
+	command    = flag.String("command", "", "what was called, for the results")
+)
+
+// stage is where a benchmark runs.
+type stage struct {
+	testing.TB
+	dir, root string
+}
+
+func (s *stage) must(err error) {
+	s.Helper()
+	if err != nil {
+		s.Fatal(err)
+	}
+}
+
+func (s *stage) until(what string, ok func() bool) {
+	s.Helper()
+	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			s.Fatalf("after a minute it is still not so that %s", what)
+		}
+	}
+}
+
+var sizes = map[string]int{"100": 100, "1k": 1 << 10, "10k": 10 << 10, "100k": 100 << 10, "1M": 1 << 20}
+
+// files returns the names of all files below root.
+func files(root string) (names []string) {
+	all, _ := filepath.Glob(filepath.Join(root, "*.bin")) //nolint:errcheck // the pattern is right
+	for _, name := range all {
+		names = append(names, filepath.Base(name))
+	}
+	return names
+}
+
+func newStage(b *testing.B) *stage {
+	nstest.Require(b)
+	if runtime.NumCPU() < 2 {
+		b.Skip("needs two cores, one for the client and one for the server")
+	}
+	s := &stage{TB: b, dir: b.TempDir()}
+	for _, dir := range []string{s.dir, filepath.Dir(s.dir)} { // servers read as another user
+		s.must(os.Chmod(dir, 0o755))
+	}
+	s.root = filepath.Join(s.dir, "root")
+	s.must(os.Mkdir(s.root, 0o755))
+	old := time.Now().Add(-time.Hour)
+	for name, size := range sizes {
+		file := filepath.Join(s.root, name+".bin")
+		s.must(os.WriteFile(file, bytes.Repeat([]byte("0123456789abcdef"), size/16+1)[:size], 0o644))
+		s.must(os.Chtimes(file, old, old))
+	}
+	return s
+}
+
+// TestMain ends what testbed has built.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	testbed.RemoveBinary()
+	os.Exit(code)
+}
+
+// BenchmarkCompare has every server on a stage of its own, all of them running, and measures them in turns.
+func BenchmarkCompare(b *testing.B) {
+	s := newStage(b)
+	results := &compare.Results{
+		Command: "scripts/bench " + *command, Date: time.Now().UTC().Format("2006-01-02"), CPUs: runtime.NumCPU(), Kernel: release(), Commit: commit(),
+	}
+	names := split(*peers)
+	running := map[string]*server{}
+	for _, name := range names {
+		if starters[name] == nil {
+			b.Fatalf("no server is called %q", name)
+		}
+		running[name] = s.start(name, *mtu, *offloads)
+	}
+	all := workloads(b)
+	for round := range *rounds {
+		for _, w := range all {
+			for k := range names {
+				name := names[(k+round)%len(names)]
+				sample := s.measure(running[name], &w)
+				note(results, w, name, sample)
+				b.Logf("round %d, %s, %s: %.0f requests/s, %.2f µs", round+1, w, name, sample.Requests, sample.CPU)
+			}
+		}
+		s.save(results) // whatever happens later
+	}
+	b.ReportMetric(0, "ns/op")
+	fmt.Printf("%s\n%s", results.Table(), results.Targets())
+}
+
+func split(list string) []string {
+	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
+}
+
+// workloads are those that the flags say.
+func workloads(b *testing.B) (all []compare.Workload) {
+	for _, item := range split(*work) {
+		parts := strings.Split(item, "/")
+		isNew := len(parts) == 3 && parts[2] == "new"
+		if len(parts) != 2 && !isNew || sizes[parts[0]] == 0 {
+			b.Fatalf("no such work: %s", item)
+		}
+		count, err := strconv.Atoi(parts[1])
+		if err != nil {
+			b.Fatalf("no such work: %s", item)
+		}
+		for _, client := range split(*loads) {
+			if clients[client] == nil {
+				b.Fatalf("no client is called %q", client)
+			}
+			all = append(all, compare.Workload{Object: parts[0], Conns: count, New: isNew, Client: client, MTU: *mtu, Offloads: *offloads})
+		}
+	}
+	return all
+}
+
+// measure has the client load the server, and looks at its core meanwhile.
+func (s *stage) measure(sv *server, w *compare.Workload) compare.Sample {
+	s.Helper()
+	// Whoever uses the machine while we wait would disturb us.
+	quiet := look(s)
+	time.Sleep(200 * time.Millisecond)
+	loud := look(s)
+	d := time.Duration(*seconds) * time.Second
+	var before, after busyness
+	var used float64
+	watched := make(chan struct{})
+	go func() { // a little after its beginning to a little before its end
+		defer close(watched)
+		time.Sleep(d / 8)
+		before = look(s)
+		time.Sleep(d * 6 / 8)
+		after = look(s)
+		used = memory(s, sv.pids)
+	}()
+	answered := 0.0
+	if sv.bed != nil {
+		answered = sv.bed.Metric("responses_total")
+	}
+	m := clients[w.Client](s, sv, w, d)
+	<-watched
+	busy, stolen := before.since(&after, serverCPU)
+	m.CPU, m.Memory = busy/m.Requests*1e6, used
+	_, stolenFromClient := before.since(&after, clientCPU)
+	for cpu := range quiet.idle {
+		other, _ := quiet.since(&loud, cpu)
+		m.Disturbed = m.Disturbed || other > 0.1
+	}
+	m.Disturbed = m.Disturbed || stolen+stolenFromClient > 0.05
+	if sv.bed != nil {
+		s.isOurs(sv, m.Requests*d.Seconds(), answered)
+	}
+	return m
+}
+
+// isOurs fails the benchmark if Apache has answered for xhttpd.
+func (s *stage) isOurs(sv *server, requests, before float64) {
+	s.Helper()
+	time.Sleep(100 * time.Millisecond) // the counters are published behind the frames
+	if n := sv.bed.Metric("responses_total") - before; n < 0.99*requests {
+		s.Fatalf("xhttpd answered %.0f of %.0f requests itself", n, requests)
+	}
+}
+
+func note(r *compare.Results, w compare.Workload, peer string, m compare.Sample) {
+	c := r.Cell(w, peer)
+	if c == nil {
+		c = &compare.Cell{Workload: w, Peer: peer}
+		r.Cells = append(r.Cells, c)
+		order := split(*peers)
+		slices.SortStableFunc(r.Cells, func(a, b *compare.Cell) int { return slices.Index(order, a.Peer) - slices.Index(order, b.Peer) })
+	}
+	c.Samples = append(c.Samples, m)
+}
+
+func (s *stage) save(r *compare.Results) {
+	s.Helper()
+	if *out == "" {
+		return
+	}
+	s.must(os.MkdirAll(*out, 0o755))
+	s.must(r.Save(filepath.Join(*out, "results.json")))
+	s.must(os.WriteFile(filepath.Join(*out, "README.md"), []byte("# xhttpd beside others\n\n"+r.Targets()+
+		"\n![requests in a second](requests.png)\n\n![processor time for a request](cpu.png)\n\n"+r.Table()), 0o644))
+	s.must(r.Plot(filepath.Join(*out, "requests.png"), "requests/s", compare.Requests, true))
+	s.must(r.Plot(filepath.Join(*out, "cpu.png"), "CPU for a request, µs", compare.CPU, false))
+}
+
+func release() string {
+	text, _ := os.ReadFile("/proc/sys/kernel/osrelease") //nolint:errcheck // then it is missing
+	return strings.TrimSpace(string(text))
+}
+
+func commit() string {
+	text, err := exec.Command("git", "describe", "--always", "--dirty").Output()
+	if err != nil {
+		return "unknown"
+	}
+	return strings.TrimSpace(string(text))
+}
