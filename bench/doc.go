@@ -1,6 +1,7 @@
 // Package bench compares the packet path with what others offer. It has no code that the server uses.
 //
-// BenchmarkEcho sets our own AF_XDP rings beside github.com/asavie/xdp, the package that one would reach for first:
+// BenchmarkEcho sets our own AF_XDP rings beside github.com/asavie/xdp, the package that one would reach for first, beside plain C,
+// and beside XDP_TX, the kernel's own limit:
 //
 //	sudo go test ./bench -run '^$' -bench Echo -count 5
 //

@@ -10,6 +10,7 @@ import (
 	asavie "github.com/asavie/xdp"
 	"golang.org/x/sys/unix"
 
+	"github.com/xhttpd/xhttpd/bench/cores"
 	"github.com/xhttpd/xhttpd/internal/nstest"
 	"github.com/xhttpd/xhttpd/internal/wire"
 	"github.com/xhttpd/xhttpd/xdp"
@@ -25,14 +26,14 @@ const (
 var generated = netip.MustParseAddr("192.0.2.9")
 
 // BenchmarkEcho sends frames through a veth pair to a server that sends them back. An operation is one frame there and
-// back; the generator is the same for both.
+// back; the generator is the same for all, and has a core of its own. cpu-ns/op is what the other core spends for an operation.
 func BenchmarkEcho(b *testing.B) {
 	nstest.Require(b)
 	for _, size := range []int{10, 1024} {
 		for _, engine := range []struct {
 			name string
 			open func(*testing.B, *nstest.NS) func(stop *atomic.Bool)
-		}{{"own", ownEcho}, {"asavie", asavieEcho}} {
+		}{{"own", ownEcho}, {"asavie", asavieEcho}, {"C", cEcho}, {"XDP_TX", kernelEcho}} {
 			b.Run(engine.name+"/"+map[int]string{10: "64B", 1024: "1KiB"}[size], func(b *testing.B) {
 				client, server := nstest.Pair(b, nstest.Options{WireLike: true})
 				run := engine.open(b, server)
@@ -51,10 +52,22 @@ func generate(b *testing.B, client, server *nstest.NS, size int, run func(stop *
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
+		if err := cores.Pin(cores.Server); err != nil {
+			b.Error(err)
+		}
 		run(&stop)
 	}()
 	defer func() { stop.Store(true); <-ended }()
 	rx, tx := make([][]byte, batch), make([][]byte, batch)
+	if err := cores.Pin(cores.Client); err != nil {
+		b.Fatal(err)
+	}
+	client.Steer(cores.Client)
+	server.Steer(cores.Server)
+	before, err := cores.Look()
+	if err != nil {
+		b.Fatal(err)
+	}
 	b.ResetTimer()
 	lost := 0
 	for sent, got, idle := 0, 0, 0; got < b.N; {
@@ -77,6 +90,12 @@ func generate(b *testing.B, client, server *nstest.NS, size int, run func(stop *
 		socket.Wait(time.Millisecond)
 	}
 	b.StopTimer()
+	after, err := cores.Look()
+	if err != nil {
+		b.Fatal(err)
+	}
+	busy, _ := after.Since(&before, cores.Server)
+	b.ReportMetric(busy*after.Elapsed(&before)/float64(b.N)*1e9, "cpu-ns/op")
 	b.ReportMetric(float64(lost)/float64(b.N), "lost/op")
 }
 

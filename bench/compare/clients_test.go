@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/xhttpd/xhttpd/bench/compare"
+	"github.com/xhttpd/xhttpd/bench/cores"
 )
 
 // clients measure a server for a time.
@@ -27,7 +28,7 @@ func (s *stage) wrk(sv *server, w *compare.Workload, d time.Duration) (m compare
 	s.Helper()
 	script := filepath.Join(s.dir, "report.lua")
 	s.must(os.WriteFile(script, []byte(report), 0o644))
-	args := append(on(clientCPU), "wrk", "-t1", fmt.Sprintf("-c%d", w.Conns), fmt.Sprintf("-d%.0fs", d.Seconds()), "--timeout", "10s", "-s", script)
+	args := append(cores.On(cores.Client), "wrk", "-t1", fmt.Sprintf("-c%d", w.Conns), fmt.Sprintf("-d%.0fs", d.Seconds()), "--timeout", "10s", "-s", script)
 	if w.New {
 		args = append(args, "-H", "Connection: close")
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/xhttpd/xhttpd/bench/compare"
+	"github.com/xhttpd/xhttpd/bench/cores"
 	"github.com/xhttpd/xhttpd/internal/nstest"
 	"github.com/xhttpd/xhttpd/internal/testbed"
 )
@@ -153,19 +154,19 @@ func workloads(b *testing.B) (all []compare.Workload) {
 func (s *stage) measure(sv *server, w *compare.Workload) compare.Sample {
 	s.Helper()
 	// Whoever uses the machine while we wait would disturb us.
-	quiet := look(s)
+	quiet := s.look()
 	time.Sleep(200 * time.Millisecond)
-	loud := look(s)
+	loud := s.look()
 	d := time.Duration(*seconds) * time.Second
-	var before, after busyness
+	var before, after cores.Times
 	var used float64
 	watched := make(chan struct{})
 	go func() { // a little after its beginning to a little before its end
 		defer close(watched)
 		time.Sleep(d / 8)
-		before = look(s)
+		before = s.look()
 		time.Sleep(d * 6 / 8)
-		after = look(s)
+		after = s.look()
 		used = memory(s, sv.pids)
 	}()
 	answered := 0.0
@@ -174,11 +175,11 @@ func (s *stage) measure(sv *server, w *compare.Workload) compare.Sample {
 	}
 	m := clients[w.Client](s, sv, w, d)
 	<-watched
-	busy, stolen := before.since(&after, serverCPU)
+	busy, stolen := after.Since(&before, cores.Server)
 	m.CPU, m.Memory = busy/m.Requests*1e6, used
-	_, stolenFromClient := before.since(&after, clientCPU)
-	for cpu := range quiet.idle {
-		other, _ := quiet.since(&loud, cpu)
+	_, stolenFromClient := after.Since(&before, cores.Client)
+	for _, core := range []int{cores.Client, cores.Server} {
+		other, _ := loud.Since(&quiet, core)
 		m.Disturbed = m.Disturbed || other > 0.1
 	}
 	m.Disturbed = m.Disturbed || stolen+stolenFromClient > 0.05
@@ -216,7 +217,7 @@ func (s *stage) save(r *compare.Results) {
 	s.must(os.MkdirAll(*out, 0o755))
 	s.must(r.Save(filepath.Join(*out, "results.json")))
 	s.must(os.WriteFile(filepath.Join(*out, "README.md"), []byte("# xhttpd beside others\n\n"+r.Targets()+
-		"\n![requests in a second](requests.png)\n\n![processor time for a request](cpu.png)\n\n"+r.Table()), 0o644))
+		"\n![requests in a second](requests.png)\n\n![processor time for a request](cpu.png)\n\nFrames that are only sent back, by several means, in the same run: [echo.txt](echo.txt).\n\n"+r.Table()), 0o644))
 	s.must(r.Plot(filepath.Join(*out, "requests.png"), "requests/s", compare.Requests, true))
 	s.must(r.Plot(filepath.Join(*out, "cpu.png"), "CPU for a request, µs", compare.CPU, false))
 }

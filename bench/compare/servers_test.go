@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/xhttpd/xhttpd/bench/cores"
 	"github.com/xhttpd/xhttpd/internal/nstest"
 	"github.com/xhttpd/xhttpd/internal/testbed"
 )
@@ -136,7 +137,7 @@ func (s *stage) exec(sv *server, conf string, args ...string) {
 	if _, err := exec.LookPath(args[0]); err != nil {
 		s.Fatalf("%s is missing: scripts/bench installs it", args[0])
 	}
-	args = append(on(serverCPU), args...)
+	args = append(cores.On(cores.Server), args...)
 	cmd := sv.at.Command(args[0], args[1:]...)
 	log, err := os.Create(filepath.Join(dir, "log"))
 	s.must(err)
@@ -179,7 +180,7 @@ func (s *stage) start(name string, mtu int, offloads bool) *server {
 	sv := &server{name: name}
 	if name == self {
 		sv.bed = testbed.Start(s, testbed.Options{
-			Options: opts, NoDaemon: true, Prefix: on(serverCPU), Root: s.root, Config: "MaxKeepAliveRequests 0\n",
+			Options: opts, NoDaemon: true, Prefix: cores.On(cores.Server), Root: s.root, Config: "MaxKeepAliveRequests 0\n",
 			Args: append([]string{"--keepalive-requests", "0", "--max-per-prefix", "1000000", "--cache-size", "1GiB"}, strings.Fields(*daemonArgs)...),
 		})
 		sv.client, sv.at = sv.bed.Client, sv.bed.Server
@@ -193,8 +194,8 @@ func (s *stage) start(name string, mtu int, offloads bool) *server {
 	}
 	starters[name](s, sv)
 	s.until(name+" answers", func() bool { return s.answers(sv) })
-	steer(s, sv.client, clientCPU)
-	steer(s, sv.at, serverCPU)
+	sv.client.Steer(cores.Client)
+	sv.at.Steer(cores.Server)
 	return sv
 }
 
