@@ -163,7 +163,7 @@ func checkInjected(t *testing.T, s *stage, c *client, want string) {
 }
 
 // decode reads a frame with gopacket, which also checks its checksum: over a whole valid segment it is 0.
-func decode(t *testing.T, frame []byte) *layers.TCP {
+func decode(t testing.TB, frame []byte) *layers.TCP {
 	t.Helper()
 	p := gopacket.NewPacket(frame, layers.LayerTypeEthernet, gopacket.Default)
 	if p.ErrorLayer() != nil {

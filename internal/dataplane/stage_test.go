@@ -21,7 +21,7 @@ import (
 // stage is a loop between a device made of slices and a kernel that only takes notes. Its client is whatever the test
 // sends; frames are built and decoded by gopacket.
 type stage struct {
-	t      *testing.T
+	t      testing.TB
 	loop   *Loop
 	device *fakeDevice
 	kernel *fakeKernel
@@ -117,7 +117,7 @@ var (
 	remote    = net.IPv4(192, 0, 2, 77)
 )
 
-func newStage(t *testing.T, change func(*Config)) *stage {
+func newStage(t testing.TB, change func(*Config)) *stage {
 	t.Helper()
 	root := t.TempDir()
 	if err := os.Chmod(root, 0o755); err != nil {
@@ -128,7 +128,7 @@ func newStage(t *testing.T, change func(*Config)) *stage {
 		t.Fatal(err)
 	}
 	old := time.Now().Add(-time.Hour)
-	for name, body := range map[string]string{"small.txt": small, "large.txt": large} {
+	for name, body := range map[string]string{"small.txt": small, "large.txt": large, "kilo.txt": large[:1024]} {
 		path := filepath.Join(root, name)
 		if err := os.WriteFile(path, []byte(body), 0o644); err != nil { //nolint:gosec // must be world-readable
 			t.Fatal(err)
@@ -141,7 +141,7 @@ func newStage(t *testing.T, change func(*Config)) *stage {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, target := range []string{"/small.txt", "/large.txt"} {
+	for _, target := range []string{"/small.txt", "/large.txt", "/kilo.txt"} {
 		if why := cache.Fill(t.Context(), target); why != filecache.Taken {
 			t.Fatalf("fill %s: %v", target, why)
 		}
