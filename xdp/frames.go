@@ -1,6 +1,11 @@
 package xdp
 
-import "fmt"
+import (
+	"encoding/binary"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
 
 // owner says who may touch a frame.
 type owner uint8
@@ -15,11 +20,12 @@ const (
 // frames is the UMEM with its book-keeping. A frame is named by its number; its address in the UMEM is number << shift. The
 // first received frames serve for receiving and are never sent; the others the other way round.
 type frames struct {
-	mem    []byte
-	shift  uint32
-	owners []owner
-	pool   []uint32 // numbers with ownerPool; the last one used is warm in the cache, so it is the next
-	lent   []uint32 // numbers that Receive has lent, until the next Receive
+	mem      []byte
+	shift    uint32
+	headroom uint64 // octets before what is sent, for instructions to the kernel
+	owners   []owner
+	pool     []uint32 // numbers with ownerPool; the last one used is warm in the cache, so it is the next
+	lent     []uint32 // numbers that Receive has lent, until the next Receive
 }
 
 func newFrames(mem []byte, shift uint32, receive, send uint32) frames {
@@ -51,11 +57,48 @@ func (f *frames) move(number uint32, from, to owner) {
 	f.owners[number] = to
 }
 
-// whole returns a frame from its beginning to its end.
+// whole returns a frame for sending, from behind its headroom to its end.
 func (f *frames) whole(number uint32) []byte {
 	begin := uint64(number) << f.shift
 	end := begin + f.size()
-	return f.mem[begin:end:end]
+	return f.mem[begin+f.headroom : end : end]
+}
+
+// The kernel's struct xsk_tx_metadata (uapi/linux/if_xdp.h, since Linux 6.8) before a frame that is sent:
+//
+//	0      flags
+//	8      csum_start    where the checksum begins, from the frame's beginning
+//	10     csum_offset   where to put it, from csum_start
+//	16     launch time
+//	24     the frame
+const (
+	metadataLen     = 24
+	metaStart       = 8
+	metaOffset      = 10
+	tcpChecksumAt   = 16
+	tcpStart4       = ethLen + 20
+	tcpStart6       = ethLen + 40
+	etherTypeAt     = 12
+	etherTypeIPv6Hi = 0x86
+)
+
+// prepareMetadata gives all frames for sending a headroom that asks for a TCP checksum.
+func (f *frames) prepareMetadata() {
+	f.headroom = metadataLen
+	for _, number := range f.pool {
+		meta := f.mem[uint64(number)<<f.shift:]
+		binary.NativeEndian.PutUint64(meta, unix.XDP_TXMD_FLAGS_CHECKSUM)
+		binary.NativeEndian.PutUint16(meta[metaOffset:], tcpChecksumAt)
+	}
+}
+
+// placeChecksum says in the metadata where the TCP header of the frame b begins, which is at addr.
+func (f *frames) placeChecksum(addr uint64, b []byte) {
+	start := uint16(tcpStart4)
+	if b[etherTypeAt] == etherTypeIPv6Hi {
+		start = tcpStart6
+	}
+	binary.NativeEndian.PutUint16(f.mem[addr-metadataLen+metaStart:], start)
 }
 
 // find returns the number of the frame that b lies in and the address of b. It panics if b is not memory of the UMEM, as it

@@ -105,7 +105,12 @@ func (s *Socket) Send(frames [][]byte) int {
 			continue
 		}
 		s.frames.move(number, ownerUser, ownerTX)
-		*s.tx.at(s.tx.own) = unix.XDPDesc{Addr: addr, Len: uint32(len(frame))}
+		desc := unix.XDPDesc{Addr: addr, Len: uint32(len(frame))}
+		if s.partial {
+			s.frames.placeChecksum(addr, frame)
+			desc.Options = unix.XDP_TX_METADATA
+		}
+		*s.tx.at(s.tx.own) = desc
 		s.tx.own++
 		queued++
 	}

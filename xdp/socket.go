@@ -32,6 +32,9 @@ type SocketConfig struct {
 	Interface string
 	Queue     int
 	Copy      bool // do not try zero copy; needed with a Program in Generic mode
+	// PartialChecksums says that the frames to be sent are TCP segments of IPv4 or IPv6 without IP options, and hold only the
+	// pseudo-header's sum in the checksum field, where Socket.PartialChecksums allows that.
+	PartialChecksums bool
 
 	FrameSize              int           // octets: 2048 or 4096
 	FillRing, RXRing       int           // entries; FillRing is also the number of frames for receiving
@@ -53,6 +56,7 @@ type Socket struct {
 	starved    bool // the last Alloc got too few
 
 	zeroCopy       bool
+	partial        bool // checksums of what is sent
 	name           string
 	badDescriptors atomic.Uint64
 	gone           atomic.Bool
@@ -141,6 +145,7 @@ func (s *Socket) open(cfg *SocketConfig, ifindex int) (err error) {
 		return fmt.Errorf("read options of AF_XDP socket: %w", err)
 	}
 	s.zeroCopy = options&unix.XDP_OPTIONS_ZEROCOPY != 0
+	s.partial = s.partial && !s.zeroCopy
 	return nil
 }
 
@@ -151,7 +156,10 @@ func (s *Socket) makeUMEM(cfg *SocketConfig) error {
 		return fmt.Errorf("map %d octets of UMEM: %w", size, err)
 	}
 	s.frames = newFrames(mem, uint32(bits.TrailingZeros(uint(cfg.FrameSize))), uint32(cfg.FillRing), uint32(cfg.TXRing))
-	err = registerUMEM(s.fd, mem, cfg.FrameSize)
+	if s.partial = cfg.PartialChecksums; s.partial {
+		s.frames.prepareMetadata()
+	}
+	err = registerUMEM(s.fd, mem, cfg.FrameSize, int(s.frames.headroom))
 	if errors.Is(err, unix.ENOBUFS) { // xdp_umem_account_pages
 		return fmt.Errorf("register %d octets of UMEM: needs CAP_IPC_LOCK or a higher limit of locked memory, 'ulimit -l': %w", size, err)
 	}
@@ -217,6 +225,11 @@ func (s *Socket) bind(cfg *SocketConfig, ifindex int) error {
 
 // ZeroCopy reports whether the device reads and writes the frames itself, without copies by the kernel.
 func (s *Socket) ZeroCopy() bool { return s.zeroCopy }
+
+// PartialChecksums reports whether the kernel adds to the TCP checksums of what is sent what the pseudo-header's sum leaves out, as
+// SocketConfig.PartialChecksums asks for. With copies it does, or its device, whatever that is; with zero copy only some drivers
+// can, and tell nobody if they cannot.
+func (s *Socket) PartialChecksums() bool { return s.partial }
 
 // Err returns an error once the interface is gone: nothing will be received or sent any more.
 func (s *Socket) Err() error {

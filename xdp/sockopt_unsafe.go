@@ -27,11 +27,19 @@ func getOption[T any](fd, option int, value *T) error {
 	return nil
 }
 
-// registerUMEM makes mem the socket's UMEM, in chunks of frameSize. The kernel keeps the pages; mem must not come from Go's heap.
-func registerUMEM(fd int, mem []byte, frameSize int) error {
+// registerUMEM makes mem the socket's UMEM, in chunks of frameSize, with metadata octets of instructions before what is sent. The
+// kernel keeps the pages; mem must not come from Go's heap.
+func registerUMEM(fd int, mem []byte, frameSize, metadata int) error {
+	flags := uint32(0)
+	if metadata > 0 {
+		flags = unix.XDP_UMEM_TX_METADATA_LEN
+	}
 	return setOption(fd, unix.XDP_UMEM_REG, &unix.XDPUmemReg{
 		Addr: uint64(uintptr(unsafe.Pointer(unsafe.SliceData(mem)))),
 		Len:  uint64(len(mem)),
 		Size: uint32(frameSize),
+
+		Flags:           flags,
+		Tx_metadata_len: uint32(metadata),
 	})
 }

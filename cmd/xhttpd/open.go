@@ -126,7 +126,7 @@ func (d *daemon) openXDP(context.Context) error {
 	for queue := range d.program.Queues() {
 		s, err := xdp.OpenSocket(xdp.SocketConfig{
 			Interface: d.cfg.Interface, Queue: queue,
-			Copy: d.program.Mode() == xdp.Generic || d.cfg.ZeroCopy == config.ZeroCopyOff,
+			Copy: d.program.Mode() == xdp.Generic || d.cfg.ZeroCopy == config.ZeroCopyOff, PartialChecksums: true,
 		})
 		if err != nil {
 			return err
@@ -168,7 +168,7 @@ func (d *daemon) openLoops(context.Context) error {
 			return err
 		}
 		loop, err := dataplane.New(dataplane.Config{
-			Device: socket, Handover: injector, Store: d.cache, Listener: listener, Ours: d.ours, Control: control,
+			Device: socket, PartialChecksums: socket.PartialChecksums(), Handover: injector, Store: d.cache, Listener: listener, Ours: d.ours, Control: control,
 			Unix: func() int64 { return time.Now().Unix() }, LocalMAC: mac, MTU: d.iface.MTU,
 			MaxConns: d.cfg.MaxConnections, MaxBuffers: d.cfg.MaxBuffers, KeepAliveRequests: d.keepAliveRequests(),
 			Limits: d.limits(),

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/gopacket/layers"
+
 	"github.com/xhttpd/xhttpd/filecache"
 	"github.com/xhttpd/xhttpd/internal/httpwire"
 	"github.com/xhttpd/xhttpd/internal/wire"
@@ -207,4 +209,19 @@ func BenchmarkStages(b *testing.B) {
 			l.Step(*now)
 		}
 	})
+}
+
+// A device that completes checksums gets frames with the pseudo-header's sum.
+func TestPartialChecksums(t *testing.T) {
+	for _, partial := range []bool{false, true} {
+		s := newStage(t, func(c *Config) { c.PartialChecksums = partial })
+		c := s.client()
+		c.seq++
+		c.give(layers.TCP{Seq: c.seq, SYN: true}, "")
+		s.run(0)
+		var p wire.Packet
+		if problem := wire.Parse(s.device.sent[0], &p); problem != wire.OK || p.Partial != partial {
+			t.Errorf("partial %t: answer to a SYN: %v, partial %t", partial, problem, p.Partial)
+		}
+	}
 }

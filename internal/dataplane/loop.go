@@ -51,6 +51,8 @@ type Config struct {
 	Handover Handover
 	Store    Store
 	Listener *tcpstate.Listener
+	// PartialChecksums says that the Device adds to the TCP checksums of what is sent all but the pseudo-header's sum.
+	PartialChecksums bool
 	// Ours, if not nil, is told which connections are held here. All loops of an interface share one.
 	Ours *Ours
 	// Control is the algorithm of congestion control.

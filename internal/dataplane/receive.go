@@ -95,9 +95,7 @@ func (l *Loop) reply() {
 		return
 	}
 	h := wire.Header{Src: p.Dst, Dst: p.Src, Flow: &p.Flow, Seq: l.out.Seq, Ack: l.out.Ack, Flags: l.out.Flags, Wnd: l.out.Wnd, Options: &l.out.Options}
-	n := h.Build(frame, 0)
-	wire.Finish(frame[:n])
-	l.queue(n)
+	l.queue(h.Build(frame, 0))
 }
 
 // open gives l.fresh a slot and the segment that it was made of.

@@ -61,7 +61,7 @@ func (a *arena) init(n int) {
 
 func (a *arena) at(i uint32) *slot { return &a.all[i] }
 
-func (a *arena) bucket(f *wire.Flow) *uint32 { return &a.buckets[a.key.Hash(f, 0, 0)&a.mask] }
+func (a *arena) bucket(f *wire.Flow) *uint32 { return &a.buckets[a.key.Short(f)&a.mask] }
 
 // find returns the slot of flow f, or 0.
 func (a *arena) find(f *wire.Flow) uint32 {

@@ -35,7 +35,7 @@ func (w *timeWaits) init(n int, wait tcpstate.Time) {
 	*w = timeWaits{all: make([]waiting, n), buckets: make([]uint32, size), mask: uint64(size - 1), key: wire.NewKey(), wait: wait}
 }
 
-func (w *timeWaits) bucket(f *wire.Flow) *uint32 { return &w.buckets[w.key.Hash(f, 0, 0)&w.mask] }
+func (w *timeWaits) bucket(f *wire.Flow) *uint32 { return &w.buckets[w.key.Short(f)&w.mask] }
 
 // add enters a connection, which has none here.
 func (w *timeWaits) add(f *wire.Flow, r tcpstate.Remains, now tcpstate.Time) {

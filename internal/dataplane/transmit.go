@@ -48,9 +48,7 @@ func (l *Loop) put(s *slot) {
 		at := h.HeaderLen()
 		l.work.read(s, frame[at:at+int(t.Len)], t.Off)
 	}
-	n := h.Build(frame, int(t.Len))
-	wire.Finish(frame[:n])
-	l.queue(n)
+	l.queue(h.Build(frame, int(t.Len)))
 }
 
 // frame returns the next empty frame, or nil if there is none now.
@@ -64,9 +62,15 @@ func (l *Loop) frame() []byte {
 	return l.tx[l.txUsed]
 }
 
-// queue says that the current frame holds n octets to be sent.
+// queue says that the current frame holds n octets, to be sent when their checksum is in place.
 func (l *Loop) queue(n int) {
-	l.tx[l.txUsed] = l.tx[l.txUsed][:n]
+	frame := l.tx[l.txUsed][:n]
+	if l.cfg.PartialChecksums {
+		wire.FinishPartial(frame)
+	} else {
+		wire.Finish(frame)
+	}
+	l.tx[l.txUsed] = frame
 	l.txUsed++
 	l.count.TxPackets++
 }

@@ -12,10 +12,13 @@ const (
 
 // PutDate writes the time of unix, seconds since 1970, as an IMF-fixdate into dst, which must have DateLen octets.
 func PutDate(dst []byte, unix int64) {
-	t := time.Unix(unix, 0).UTC()
-	year, month, day := t.Date()
-	hour, minute, sec := t.Clock()
-	d, m := int(t.Weekday())*3, (int(month)-1)*3
+	days, rest := unix/86400, int(unix%86400)
+	if rest < 0 {
+		days, rest = days-1, rest+86400
+	}
+	year, month, day := civil(days)
+	hour, minute, sec := rest/3600, rest/60%60, rest%60
+	d, m := int((days%7+7+4)%7)*3, (month-1)*3 // 1 January 1970 was a Thursday
 	_ = dst[DateLen-1]
 	copy(dst, dayNames[d:d+3])
 	copy(dst[3:], ", ")
@@ -32,6 +35,26 @@ func PutDate(dst []byte, unix int64) {
 	dst[22] = ':'
 	put2(dst[23:], sec)
 	copy(dst[25:], " GMT")
+}
+
+// civil returns the date of a day, counted since 1 January 1970, in the Gregorian calendar. It is much faster than package time,
+// which has more to think of; each response has a date. The year begins in March here, so that the leap day is its last, and the
+// calendar repeats itself after 400 years of 146,097 days (Hinnant, chrono-Compatible Low-Level Date Algorithms).
+func civil(days int64) (year, month, day int) {
+	days += 719468 // since 1 March 0000
+	era := days / 146097
+	if days < 0 {
+		era = (days - 146096) / 146097
+	}
+	n := int(days - era*146097)
+	y := (n - n/1460 + n/36524 - n/146096) / 365
+	n -= 365*y + y/4 - y/100
+	m := (5*n + 2) / 153
+	year, month, day = y+int(era)*400, m+3, n-(153*m+2)/5+1
+	if month > 12 {
+		year, month = year+1, month-12
+	}
+	return year, month, day
 }
 
 func put2(dst []byte, v int) { dst[0], dst[1] = '0'+byte(v/10%10), '0'+byte(v%10) }

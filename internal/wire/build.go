@@ -106,10 +106,19 @@ func putIPv6(frame []byte, src, dst *Addr, length int, tos byte) {
 }
 
 // Finish computes the TCP checksum of a frame that Build made and whose payload is in place.
-func Finish(frame []byte) {
+func Finish(frame []byte) { putChecksum(tcpOf(frame)) }
+
+// FinishPartial puts the pseudo-header's sum where the TCP checksum of a frame that Build made will be, for a device that adds
+// the rest (Linux's CHECKSUM_PARTIAL).
+func FinishPartial(frame []byte) {
+	tcp, addrs := tcpOf(frame)
+	binary.BigEndian.PutUint16(tcp[16:], pseudoSum(addrs, protoTCP, len(tcp)))
+}
+
+// tcpOf returns the segment in a frame that Build made, and the addresses that its checksum covers.
+func tcpOf(frame []byte) (tcp, addrs []byte) {
 	if binary.BigEndian.Uint16(frame[12:]) == etherIPv4 {
-		putChecksum(frame[EthLen+IPv4Len:], frame[EthLen+12:EthLen+20])
-		return
+		return frame[EthLen+IPv4Len:], frame[EthLen+12 : EthLen+20]
 	}
-	putChecksum(frame[EthLen+IPv6Len:], frame[EthLen+8:EthLen+40])
+	return frame[EthLen+IPv6Len:], frame[EthLen+8 : EthLen+40]
 }
