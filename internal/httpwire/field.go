@@ -18,6 +18,7 @@ const (
 	keepIfModifiedSince
 	keepAcceptEncoding
 	keepUserAgent
+	keepVia
 )
 
 // keep notes the value of a field, and reports whether it is the first of its name.
@@ -38,6 +39,8 @@ func (r *Request) keep(k kept, value []byte) (first bool) {
 	case keepUserAgent:
 		first = r.UserAgent == nil
 		r.UserAgent = value
+	case keepVia:
+		first, r.SentVia = true, true // a list of any number of lines
 	}
 	return first
 }
@@ -49,11 +52,13 @@ var knownFields = [...]knownField{
 	{name: "if-modified-since", why: Repeated, keep: keepIfModifiedSince},
 	{name: "accept-encoding", why: Repeated, keep: keepAcceptEncoding},
 	{name: "user-agent", why: Repeated, keep: keepUserAgent},
+	{name: "via", keep: keepVia},
 	{name: "content-length", refuse: true, why: Body},
 	{name: "transfer-encoding", refuse: true, why: Body},
 	{name: "trailer", refuse: true, why: Body},
 	{name: "range", refuse: true, why: Range},
 	{name: "if-range", refuse: true, why: Range},
+	{name: "request-range", refuse: true, why: Range}, // Apache takes it for Range
 	{name: "expect", refuse: true, why: Expect},
 	{name: "upgrade", refuse: true, why: Upgrade},
 	{name: "http2-settings", refuse: true, why: Upgrade},

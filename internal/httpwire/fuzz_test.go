@@ -46,9 +46,9 @@ func compare(t *testing.T, b []byte, n int, r *Request) {
 	}
 	method := map[bool]string{false: "GET", true: "HEAD"}[r.Head]
 	proto := map[bool]string{false: "HTTP/1.1", true: "HTTP/1.0"}[r.HTTP10]
-	got := fmt.Sprint(method, " ", string(r.Target), " ", proto, " ", strings.ToLower(string(r.Host)))
-	want := fmt.Sprint(req.Method, " ", req.URL.Path, " ", req.Proto, " ", strings.ToLower(req.Host))
-	if got != want || req.RequestURI != string(r.Target) || req.URL.RawQuery != "" {
+	got := fmt.Sprint(method, " ", string(r.Path), " ", proto, " ", strings.ToLower(string(r.Host)))
+	want := fmt.Sprint(req.Method, " ", req.URL.EscapedPath(), " ", req.Proto, " ", strings.ToLower(req.Host))
+	if got != want || req.RequestURI != string(r.Target) || req.URL.RawQuery != strings.TrimPrefix(string(r.Target[len(r.Path):]), "?") {
 		t.Fatalf("we: %s\nnet/http: %s", got, want)
 	}
 	if req.ContentLength != 0 || len(req.TransferEncoding) != 0 {

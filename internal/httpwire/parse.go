@@ -10,7 +10,8 @@ const maxFields = 100
 // Request is a parsed head. Its slices are parts of Parse's input and valid as long as that; they are nil if the
 // field was not sent, and empty but not nil if it was sent empty.
 type Request struct {
-	Target          []byte // origin-form: an absolute path of plain octets, without query
+	Target          []byte // origin-form: an absolute path, and perhaps '?' and a query, exactly as sent
+	Path            []byte // the part of Target in front of the first '?'
 	Host            []byte
 	IfNoneMatch     []byte
 	IfModifiedSince []byte
@@ -21,6 +22,8 @@ type Request struct {
 	// SentKeepAlive says that the client sent the option keep-alive, SentClose that it sent close.
 	SentKeepAlive bool
 	SentClose     bool
+	// SentVia says that the request came by a proxy (RFC 9110, 7.6.3).
+	SentVia bool
 }
 
 // KeepAlive reports whether the connection persists after this request, if the server is willing (RFC 9112, 9.3).
@@ -144,11 +147,11 @@ func (p *parser) literal(s string, v *Verdict) bool {
 	return false
 }
 
-// target reads an absolute path and the space behind it. Only octets that mean themselves, to every server, are
-// ours: RFC 3986's pchar without percent-encoding, and '/'.
+// target reads an absolute path, perhaps a query, and the space behind. Only octets that RFC 3986 allows there (3.3,
+// 3.4) are ours: no server understands them in another way. What they mean, dot segments and escapes included, whoever
+// looks the target up has to know.
 func (p *parser) target(r *Request) (Verdict, Reason) {
-	start := p.at
-	prev := byte(0)
+	start, query := p.at, -1
 	for ; p.at < len(p.b); p.at++ {
 		c := p.b[p.at]
 		switch {
@@ -156,24 +159,39 @@ func (p *parser) target(r *Request) (Verdict, Reason) {
 			return NotOurs, AbsoluteForm
 		case c == ' ':
 			r.Target = p.b[start:p.at]
+			if r.Path = r.Target; query >= 0 {
+				r.Path = r.Target[:query-start]
+			}
 			p.at++
 			return Complete, 0
 		case c == '?':
-			return NotOurs, Query
+			if query < 0 {
+				query = p.at
+			}
 		case c == '%':
-			return NotOurs, Escape
-		case c == '.' && prev == '/':
-			return NotOurs, DotSegment
-		case c == '/' && prev == '/':
-			return NotOurs, Target
+			if v := p.escape(); v != Complete {
+				return v, Escape
+			}
 		case c == '\r', c == '\n':
 			return NotOurs, Version // "GET /target" alone is HTTP/0.9
 		case !class.is(c, plain):
 			return NotOurs, Target
 		}
-		prev = c
 	}
 	return Partial, 0
+}
+
+// escape moves to the last octet of a percent-encoding (RFC 3986, 2.1).
+func (p *parser) escape() Verdict {
+	for range 2 {
+		switch p.at++; {
+		case p.at == len(p.b):
+			return Partial
+		case !class.is(p.b[p.at], hex):
+			return NotOurs
+		}
+	}
+	return Complete
 }
 
 // field reads "name: value\r\n" (RFC 9112, 5).

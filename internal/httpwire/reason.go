@@ -3,14 +3,13 @@ package httpwire
 // Reason says why a request is not ours. Its String is the label of a metric.
 type Reason uint8
 
-// The reasons of Parse.
+// The reasons.
 const (
 	Method       Reason = iota // other than GET and HEAD
 	Version                    // other than HTTP/1.0 and HTTP/1.1
-	Target                     // octets that need thought: 8-bit, quotes, backslash, '#', '//'
-	Query                      // '?'
-	Escape                     // '%'
-	DotSegment                 // a segment that begins with '.'
+	Target                     // octets that RFC 3986 does not allow: 8-bit, quotes, backslash, '#'
+	Query                      // there is one; Parse itself lets it through
+	Escape                     // '%' without two hexadecimal digits
 	AbsoluteForm               // or authority-form, or '*'
 	Syntax                     // what RFC 9112 does not allow, or allows only in an obsolete form
 	HeadTooLarge               // over MaxHead octets or maxFields fields
@@ -27,7 +26,7 @@ const (
 )
 
 var reasonNames = [NumReasons]string{
-	"method", "version", "target", "query", "escape", "dot-segment", "absolute-form", "syntax", "head-too-large", "host",
+	"method", "version", "target", "query", "escape", "absolute-form", "syntax", "head-too-large", "host",
 	"body", "range", "expect", "upgrade", "connection", "authorization", "precondition", "repeated",
 }
 
