@@ -4,50 +4,83 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/xhttpd/xhttpd/internal/httpwire"
 )
 
-// Options say what a Cache holds. Root is required.
+// Options say what a Cache holds. Roots is required.
 type Options struct {
-	// Root is the directory that request targets are below.
-	Root string
+	// Roots are the directories that request targets are below, those of all sites. Which one belongs to which host shows by
+	// what the server behind answers.
+	Roots []string
 	// Budget is how many octets of bodies are held at most. Default 256 MiB. Objects that were dropped while
 	// responses of theirs are under way stay in memory beyond it, until those are acknowledged.
 	Budget int64
 	// MaxObject is the largest body, octets. Default an eighth of Budget, at most 1 GiB.
 	MaxObject int64
-	// Backend, if not nil, proves each object before it is taken (prove.go).
+	// Backend, if not nil, is asked for each object before it is taken (prove.go).
 	Backend Backend
-	// Server is the value of the Server field when there is no Backend. Empty: no such field.
-	Server string
-	// KeepAliveTimeout and KeepAliveRequests are what the Keep-Alive field says; Apache's defaults are 5 s and
-	// 100. Negative requests: any number.
-	KeepAliveTimeout  time.Duration
-	KeepAliveRequests int
-	// Dynamic are substrings of targets that are never static. Default "cgi-bin", "..".
+	// Hosts are the names of the sites, in lower case. Their number does not count against the bound for names that clients invent.
+	Hosts []string
+	// Private are prefixes of paths, or of hosts and paths, below which nothing is taken, unless it is below one of Public.
+	Private, Public []string
+	// QueryIgnored are prefixes of paths for which a query does not matter.
+	QueryIgnored []string
+	// Agents are parts of User-Agent fields to whose senders the server behind speaks in a way of its own. Default those of Debian's
+	// configuration of Apache.
+	Agents []string
+	// Index are the names of files that stand for their directory. Default "index.html".
+	Index []string
+	// Dynamic are substrings of targets that are never static. Default "cgi-bin".
 	Dynamic []string
-	// MimeTypes is a file in the format of Apache's TypesConfig. Default /etc/mime.types.
-	MimeTypes string
-	// SloppyMime makes files of unknown types text/html, as kHTTPd's setting of that name. Only without Backend.
-	SloppyMime bool
+	// Reprove is how long an object is taken for true without asking again. Default a minute.
+	Reprove time.Duration
+	// ProofRate is about how many targets in a second the server behind is asked at most. Default 200.
+	ProofRate int
+	// KeepAliveTimeout is what the Keep-Alive field has to say. Default 5 s.
+	KeepAliveTimeout time.Duration
 	// Logger gets what an administrator should know. Default slog.Default.
 	Logger *slog.Logger
+
+	// What follows matters only without Backend.
+
+	// Server is the value of the Server field. Empty: no such field.
+	Server string
+	// KeepAliveRequests is how many further requests a connection may make; negative: any number.
+	KeepAliveRequests int
+	// MimeTypes is a file in the format of Apache's TypesConfig. Default /etc/mime.types.
+	MimeTypes string
+	// SloppyMime makes files of unknown types text/html, as kHTTPd's setting of that name.
+	SloppyMime bool
 }
 
-// Cache is the objects of one root. Lookup and Want may be called by any goroutine.
+// Cache is the objects of some sites. Lookup and Want may be called by any goroutine.
 type Cache struct {
-	opts  Options
-	types mimeTypes
-	table *table
-	wants chan string
+	opts   Options
+	types  mimeTypes
+	sites  map[string]bool
+	table  *table
+	wants  chan string // keys, as they are asked for
+	todo   chan string // keys to be filled
+	looks  chan look
+	proofs *rate.Limiter
+	missed atomic.Uint64 // wants that were forgotten
 
 	mu      sync.Mutex // everything below; never held while a packet waits
-	root    root
-	objects map[string]*Object
+	roots   []*root
+	objects map[string]*Object // by key
+	bodies  map[bodyKey]*body
+	filling map[string]bool // by key
 	bytes   int64
 	hand    []*Object // eviction's clock; dropped objects leave it when the hand comes by
 	names   map[string]map[*Object]struct{}
+	named   names
 	watch   *watcher
 	refused map[string]refusal
 	stats   Stats
@@ -55,16 +88,18 @@ type Cache struct {
 
 // life is what the cache notes of an object.
 type life struct {
-	stamp   stamp
-	names   []string // paths whose change ends the object
-	dirs    []string // directories among them that are watched for it
-	dead    bool     // dropped, or never to be taken
-	held    bool     // in the table
-	hidden  bool     // it may change without a change of its names
-	watched bool     // the kernel reports every change of it
+	ways     []way
+	dirs     []string  // directories that are watched for it
+	due      time.Time // to be proven again
+	idle     uint8     // how often that was done since somebody asked
+	renewing bool      // that is under way
+	noted    bool      // its names are in Cache.names
+	dead     bool      // dropped, or never to be taken
+	held     bool      // in the table
+	watched  bool      // the kernel reports every change of it
 }
 
-// refusal is a target that shall not be tried again before a time.
+// refusal is a key that shall not be tried again before a time.
 type refusal struct {
 	why   Refusal
 	until time.Time
@@ -72,12 +107,41 @@ type refusal struct {
 
 const (
 	maxWants    = 1024
+	maxTodo     = 8192
 	maxRefused  = 8192
 	defaultSize = 256 << 20
 )
 
-// New opens the root and returns an empty cache. Run makes it work.
+// New opens the roots and returns an empty cache. Run makes it work.
 func New(opts Options) (*Cache, error) {
+	setDefaults(&opts)
+	c := &Cache{
+		opts: opts, table: newTable(), wants: make(chan string, maxWants), todo: make(chan string, maxTodo), looks: make(chan look, maxLooks), sites: map[string]bool{},
+		proofs:  rate.NewLimiter(rate.Limit(opts.ProofRate), opts.ProofRate),
+		objects: map[string]*Object{}, bodies: map[bodyKey]*body{}, filling: map[string]bool{},
+		names: map[string]map[*Object]struct{}{}, named: newNames(), refused: map[string]refusal{},
+	}
+	for _, name := range opts.Hosts {
+		c.sites[name] = true
+	}
+	if opts.Backend == nil {
+		var err error
+		if c.types, err = loadMimeTypes(opts.MimeTypes); err != nil {
+			return nil, err
+		}
+	}
+	for _, path := range opts.Roots {
+		r, err := openRoot(path)
+		if err != nil {
+			return nil, err
+		}
+		r.strict = opts.Backend == nil
+		c.roots = append(c.roots, r)
+	}
+	return c, nil
+}
+
+func setDefaults(opts *Options) {
 	if opts.Budget <= 0 {
 		opts.Budget = defaultSize
 	}
@@ -86,7 +150,19 @@ func New(opts Options) (*Cache, error) {
 	}
 	opts.MaxObject = min(opts.MaxObject, opts.Budget-overhead, 1<<30)
 	if opts.Dynamic == nil {
-		opts.Dynamic = []string{"cgi-bin", ".."}
+		opts.Dynamic = []string{"cgi-bin"}
+	}
+	if opts.Index == nil {
+		opts.Index = []string{"index.html"}
+	}
+	if opts.Agents == nil {
+		opts.Agents = []string{"Mozilla/2", "MSIE 4.0b2;", "RealPlayer 4.0", "Java/1.0", "JDK/1.0"}
+	}
+	if opts.Reprove <= 0 {
+		opts.Reprove = time.Minute
+	}
+	if opts.ProofRate <= 0 {
+		opts.ProofRate = 200
 	}
 	if opts.MimeTypes == "" {
 		opts.MimeTypes = "/etc/mime.types"
@@ -97,37 +173,43 @@ func New(opts Options) (*Cache, error) {
 	if opts.Logger == nil {
 		opts.Logger = slog.Default()
 	}
-	c := &Cache{
-		opts: opts, table: newTable(), wants: make(chan string, maxWants),
-		objects: map[string]*Object{}, names: map[string]map[*Object]struct{}{}, refused: map[string]refusal{},
-	}
-	var err error
-	if c.types, err = loadMimeTypes(opts.MimeTypes); err != nil {
-		return nil, err
-	}
-	if c.root, err = openRoot(opts.Root); err != nil {
-		return nil, err
-	}
-	return c, nil
 }
 
-// Lookup returns the object of a request target, or nil. It takes no lock and does not allocate.
-func (c *Cache) Lookup(target []byte) *Object {
-	o := c.table.get(target)
+// timeoutText is what the Keep-Alive field says of the time.
+func (c *Cache) timeoutText() string {
+	return "timeout=" + strconv.Itoa(int(c.opts.KeepAliveTimeout/time.Second))
+}
+
+// Lookup returns the object that r asks for at address local (IPv4 as ::ffff:a.b.c.d), or nil. It takes no lock and does not allocate.
+func (c *Cache) Lookup(local [16]byte, r *httpwire.Request) *Object {
+	var scratch [maxKey]byte
+	key, ok := c.key(scratch[:0], local, r)
+	if !ok {
+		return nil
+	}
+	o := c.table.get(key)
 	if o != nil && !o.touched.Load() {
 		o.touched.Store(true)
 	}
 	return o
 }
 
-// Want notes that target was asked for and is missing. If there is too much to do already, it is forgotten: the next
-// request will ask again.
-func (c *Cache) Want(target []byte) {
-	if len(c.wants) < cap(c.wants) {
-		select {
-		case c.wants <- string(target):
-		default:
-		}
+// Want notes that r was asked for at address local and is missing, or was no longer fresh. If there is too much to do already, it is
+// forgotten: the next request will ask again.
+func (c *Cache) Want(local [16]byte, r *httpwire.Request) {
+	if len(c.wants) == cap(c.wants) {
+		c.missed.Add(1)
+		return
+	}
+	var scratch [maxKey]byte
+	key, ok := c.key(scratch[:0], local, r)
+	if !ok {
+		return
+	}
+	select {
+	case c.wants <- string(key):
+	default:
+		c.missed.Add(1)
 	}
 }
 
@@ -143,7 +225,9 @@ func (c *Cache) Run(ctx context.Context) error {
 	var tasks sync.WaitGroup
 	for range fillers {
 		tasks.Go(func() { c.fillLoop(ctx) })
+		tasks.Go(func() { c.lookLoop(ctx) })
 	}
+	tasks.Go(func() { c.sortLoop(ctx) })
 	tasks.Go(func() { c.sweepLoop(ctx) })
 	if w != nil {
 		tasks.Go(func() { c.eventLoop(ctx, w) })
@@ -167,24 +251,24 @@ func (c *Cache) insert(o *Object) bool {
 	if o.life.dead {
 		return false
 	}
-	if old := c.objects[o.target]; old != nil {
+	if old := c.objects[o.key]; old != nil {
 		c.drop(old)
 	}
-	for c.bytes+cost(o) > c.opts.Budget && c.evict() {
+	for c.bytes+c.cost(o) > c.opts.Budget {
+		if !c.evict() {
+			return false
+		}
 	}
-	c.objects[o.target] = o
-	c.bytes += cost(o)
+	c.objects[o.key] = o
+	c.bytes += o.overhead()
+	c.use(o.body)
 	c.hand = append(c.hand, o)
 	c.table.set(o, len(c.objects))
 	o.life.held = true
+	c.schedule(o)
 	c.stats.Filled++
 	return true
 }
-
-// overhead is what an object counts against the budget besides its body: even an empty file is not free.
-const overhead = 1024
-
-func cost(o *Object) int64 { return int64(len(o.body)) + overhead }
 
 // evict drops one object that was not looked up since the hand came by, and reports whether there was one.
 func (c *Cache) evict() bool {
@@ -211,13 +295,15 @@ func (c *Cache) drop(o *Object) {
 	}
 	o.life.dead = true
 	c.forget(o)
+	c.leaveBody(o)
 	if !o.life.held {
 		return
 	}
 	o.life.held = false
 	c.table.remove(o)
-	delete(c.objects, o.target)
-	c.bytes -= cost(o)
+	delete(c.objects, o.key)
+	c.bytes -= o.overhead()
+	c.unuse(o.body)
 	if len(c.hand) > 2*len(c.objects)+64 {
 		c.hand = compact(c.hand)
 	}
@@ -248,12 +334,14 @@ func (c *Cache) dropAll() {
 
 // Stats are a cache's counters and gauges.
 type Stats struct {
-	Objects  int   // gauge
-	Bytes    int64 // gauge: of bodies, and 1 KiB for each object
-	Filled   uint64
-	Evicted  uint64 // for room
-	Changed  uint64 // dropped because something had changed
-	Refusals [NumRefusals]uint64
+	Objects   int   // gauge
+	Bytes     int64 // gauge: of bodies, and 1 KiB or more for each object
+	Filled    uint64
+	Evicted   uint64 // for room
+	Changed   uint64 // dropped because something had changed
+	Renewed   uint64 // proven again
+	Forgotten uint64 // not looked at: there was too much to do
+	Refusals  [NumRefusals]uint64
 }
 
 // Stats returns the present values.
@@ -261,6 +349,6 @@ func (c *Cache) Stats() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.stats
-	s.Objects, s.Bytes = len(c.objects), c.bytes
+	s.Objects, s.Bytes, s.Forgotten = len(c.objects), c.bytes, c.missed.Load()
 	return s
 }

@@ -25,14 +25,14 @@ func TestBudget(t *testing.T) {
 			for range 300 {
 				size := sizes[rnd.IntN(len(sizes))]
 				target := fmt.Sprintf("/%d.txt", size)
-				why := s.Fill(t.Context(), target)
+				why := s.fill(target)
 				if want := int64(size)+1024 <= c.budget && int64(size) <= s.opts.MaxObject; (why == Taken) != want || !want && why != TooLarge {
 					t.Fatalf("%s: %v", target, why)
 				}
 				var bytes int64
 				s.mu.Lock()
 				for _, o := range s.objects {
-					bytes += cost(o)
+					bytes += o.overhead() + int64(len(o.octets))
 				}
 				s.mu.Unlock()
 				if st := s.Stats(); st.Bytes > c.budget || st.Bytes != bytes {
@@ -52,64 +52,46 @@ func TestBudget(t *testing.T) {
 // ReadAt at every offset, with several lengths, against the whole response.
 func TestReadAtEveryOffset(t *testing.T) {
 	for _, body := range []string{"", "x", strings.Repeat("0123456789", 40)} {
-		o, err := newObject("/a.png", []byte(body), facts{server: "S", mime: "image/png", keepAlive: 5e9, modified: modified, varies: true})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, head := range []string{"GET /a.png HTTP/1.1\r\nHost: x\r\n", "HEAD /a.png HTTP/1.0\r\n", "GET /a.png HTTP/1.0\r\nConnection: keep-alive\r\nIf-None-Match: *\r\n"} {
-			for _, left := range []int{-1, 0, 7, 100000} {
-				r := request(t, head+"\r\n")
-				resp, ok := o.Respond(r, left, 1795000000)
-				if !ok {
-					t.Fatalf("%q is not ours", head)
-				}
-				whole := string(o.head(make([]byte, 0, maxHead), resp))
-				if resp.Status() == 200 && !r.Head {
-					whole += body
-				}
-				if int(o.Len(resp)) != len(whole) {
-					t.Fatalf("%q: Len is %d, want %d", head, o.Len(resp), len(whole))
-				}
-				for off := range len(whole) + 3 {
-					for _, length := range []int{0, 1, 2, 100, 1460} {
-						rest := whole[min(off, len(whole)):]
-						want := rest[:min(length, len(rest))]
-						dst := bytes.Repeat([]byte("!"), length)
-						n := o.ReadAt(resp, dst, uint32(off))
-						if string(dst[:n]) != want || strings.Trim(string(dst[n:]), "!") != "" {
-							t.Fatalf("%q: %d octets at %d are %q, want %q", head, length, off, dst[:n], want)
-						}
+		for _, keepAlive := range []keepAlive{{"timeout=5", 100}, {"timeout=5", -1}, {"", -1}} {
+			o := proven(t, body, keepAlive)
+			for _, head := range []string{"GET /a.png HTTP/1.1\r\nHost: x\r\n", "HEAD /a.png HTTP/1.0\r\n", "GET /a.png HTTP/1.0\r\nConnection: keep-alive\r\nIf-None-Match: *\r\n"} {
+				for _, served := range []int{0, 1, 93, 99, 100, 1000} {
+					r := request(t, head+"\r\n")
+					resp, ok := o.Respond(r, served, 1795000000)
+					if !ok {
+						t.Fatalf("%q is not ours", head)
 					}
+					wantAtEveryOffset(t, o, resp)
 				}
+			}
+			if body != "" {
+				wantAtEveryOffset(t, o, Response{Date: 1795000000, kind: kind206, first: 0, last: uint32(len(body) - 1)})
 			}
 		}
 	}
 }
 
-// Accept-Encoding matters only to what varies by it.
-func TestAcceptEncoding(t *testing.T) {
-	for _, c := range []struct {
-		field  string
-		varies bool
-		want   bool
-	}{
-		{"", true, true}, {"Accept-Encoding:\r\n", true, true}, {"Accept-Encoding: identity\r\n", true, true},
-		{"Accept-Encoding: gzip\r\n", true, false}, {"Accept-Encoding: GZIP;q=0\r\n", true, false}, {"Accept-Encoding: *\r\n", true, false},
-		{"Accept-Encoding: br\r\n", true, false}, {"Accept-Encoding: identity, gzip\r\n", true, false},
-		{"Accept-Encoding: gzip, deflate, br\r\n", false, true}, {"Accept-Encoding: \"\r\n", false, true},
-	} {
-		r := request(t, "GET /a.png HTTP/1.1\r\nHost: x\r\n"+c.field+"\r\n")
-		if _, ok := object(t, c.varies).Respond(r, 100, 1795000000); ok != c.want {
-			t.Errorf("%q, varies %v: ours %v, want %v", c.field, c.varies, ok, c.want)
+func wantAtEveryOffset(t *testing.T, o *Object, resp Response) {
+	t.Helper()
+	whole := string(o.head(make([]byte, 0, maxHead), resp)) + string(o.part(resp))
+	if int(o.Len(resp)) != len(whole) {
+		t.Fatalf("%+v: Len is %d, want %d", resp, o.Len(resp), len(whole))
+	}
+	for off := range len(whole) + 3 {
+		for _, length := range []int{0, 1, 2, 100, 1460} {
+			rest := whole[min(off, len(whole)):]
+			want := rest[:min(length, len(rest))]
+			dst := bytes.Repeat([]byte("!"), length)
+			n := o.ReadAt(resp, dst, uint32(off))
+			if string(dst[:n]) != want || strings.Trim(string(dst[n:]), "!") != "" {
+				t.Fatalf("%+v: %d octets at %d are %q, want %q", resp, length, off, dst[:n], want)
+			}
 		}
 	}
 }
 
 func BenchmarkReadAt(b *testing.B) {
-	o, err := newObject("/a.png", make([]byte, 100000), facts{server: "Apache/2.4 (Debian)", mime: "image/png", keepAlive: 5e9, modified: modified})
-	if err != nil {
-		b.Fatal(err)
-	}
+	o := proven(b, strings.Repeat("x", 100000), keepAlive{"timeout=5", 100})
 	resp, _ := o.Respond(&httpwire.Request{}, 100, 1795000000)
 	dst := make([]byte, 1460)
 	b.SetBytes(int64(len(dst)))

@@ -1,119 +1,204 @@
 package filecache
 
 import (
-	"bufio"
 	"bytes"
 	"context"
-	"fmt"
-	"net"
+	"errors"
 	"strings"
 	"time"
-
-	"github.com/xhttpd/xhttpd/internal/httpwire"
 )
 
-// Backend is the server behind.
-type Backend interface {
-	// Head returns the header section of its answer to a HEAD request for target with the field "Connection:
-	// keep-alive", status line and final empty line included, as it was written.
-	Head(ctx context.Context, target string) ([]byte, error)
+// proof is what the server behind has answered when it was asked for a target for the first time. Only a second look, at least a
+// second later, makes an object of it: what is then different, but for the time, is different in each response.
+type proof struct {
+	o       *Object
+	due     time.Time // of the second look
+	date    int64     // of the first
+	answers [numKinds]answer
 }
 
-// prove returns the object of body if the server behind would answer with the same header section, octet for octet,
-// as we. From its answer we learn the Server field and whether it varies by Accept-Encoding. A site with mod_headers,
-// mod_expires, access rules, another root or other keep-alive settings answers differently: its files stay its own.
-func (c *Cache) prove(ctx context.Context, target string, body []byte, f facts) (*Object, Refusal) {
-	if c.opts.Backend == nil {
-		return c.object(target, body, f)
+// between is how long after the first look the second one comes: Date is another by then.
+const between = 1100 * time.Millisecond
+
+// firstLook asks the server behind in all ways that matter. The answer to GET must be one that may be stored; those of the other
+// kinds that are not of the same representation stay its own.
+func (c *Cache) firstLook(ctx context.Context, o *Object) (*proof, Refusal) {
+	p := &proof{o: o, due: time.Now().Add(between)}
+	a := asker{backend: c.opts.Backend, about: o.asked, limit: c.opts.MaxObject}
+	defer a.close()
+	version := "HTTP/1.1"
+	if o.asked.host == absentField {
+		version = "HTTP/1.0"
 	}
-	answer, err := c.opts.Backend.Head(ctx, target)
-	if err != nil {
-		c.opts.Logger.Debug("the server behind can't be asked", "target", target, "err", err)
-		return nil, NoBackend
+	ask := func(kind int, method string, fields ...string) Refusal {
+		var err error
+		p.answers[kind], err = a.ask(ctx, method, version, append(fields, "Connection: keep-alive")...)
+		return c.refusalOf(err, &o.asked)
 	}
-	if !bytes.HasPrefix(answer, []byte("HTTP/1.1 200 ")) {
-		return nil, ProofStatus
+	if why := ask(kind200, "GET"); why != Taken {
+		return nil, why
 	}
-	f.server = field(answer, "Server")
-	f.varies = field(answer, "Vary") != ""
-	o, why := c.object(target, body, f)
+	full := &p.answers[kind200]
+	lifetime, why := full.storable()
 	if why != Taken {
 		return nil, why
 	}
-	date, ok := httpwire.ParseDate([]byte(field(answer, "Date")), time.Now().Unix())
-	if !ok {
-		return nil, ProofDiffers
+	var ok bool
+	if p.date, ok = full.date("Date"); !ok {
+		return nil, ProofOdd
 	}
-	resp, ok := o.Respond(&httpwire.Request{Head: true, SentKeepAlive: true}, c.opts.KeepAliveRequests, date)
-	if !ok {
-		return nil, ProofDiffers
+	if why := c.learn(o, full); why != Taken {
+		return nil, why
 	}
-	ours := make([]byte, o.Len(resp))
-	o.ReadAt(resp, ours, 0)
-	if !bytes.Equal(ours, answer) {
-		c.opts.Logger.Debug("the server behind answers differently", "target", target, "ours", string(ours), "its", string(answer))
-		return nil, ProofDiffers
+	o.freshUntil.Store(p.date + lifetime)
+	if why := ask(kind200Head, "HEAD"); why != Taken {
+		return nil, why
 	}
-	return o, Taken
-}
-
-func (c *Cache) object(target string, body []byte, f facts) (*Object, Refusal) {
-	o, err := newObject(target, body, f)
-	if err != nil {
-		return nil, TooLarge
-	}
-	return o, Taken
-}
-
-// field returns the value of the first field called name in a header section, or "".
-func field(section []byte, name string) string {
-	for line := range strings.SplitSeq(string(section), "\r\n") {
-		if n, v, ok := strings.Cut(line, ":"); ok && strings.EqualFold(n, name) {
-			return strings.TrimSpace(v)
+	if o.etag != "" {
+		if why := ask(kind304, "GET", "If-None-Match: "+full.field("ETag")); why != Taken {
+			return nil, why
 		}
 	}
-	return ""
-}
-
-// HTTPBackend asks a server at a TCP address, over the kernel's own TCP.
-type HTTPBackend struct {
-	Addr    string // host:port
-	Host    string // the Host field; Addr if empty
-	Timeout time.Duration
-}
-
-// Head implements Backend.
-func (b *HTTPBackend) Head(ctx context.Context, target string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, b.Timeout)
-	defer cancel()
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "tcp", b.Addr)
-	if err != nil {
-		return nil, fmt.Errorf("ask the server behind: %w", err)
-	}
-	defer conn.Close() //nolint:errcheck // the answer is whole or not
-	deadline, _ := ctx.Deadline()
-	if err := conn.SetDeadline(deadline); err != nil {
-		return nil, fmt.Errorf("ask the server behind: %w", err)
-	}
-	host := b.Host
-	if host == "" {
-		host = b.Addr
-	}
-	if _, err := fmt.Fprintf(conn, "HEAD %s HTTP/1.1\r\nHost: %s\r\nConnection: keep-alive\r\n\r\n", target, host); err != nil {
-		return nil, fmt.Errorf("ask the server behind: %w", err)
-	}
-	var section []byte
-	lines := bufio.NewReader(conn)
-	for len(section) < 64<<10 {
-		line, err := lines.ReadSlice('\n')
-		if err != nil {
-			return nil, fmt.Errorf("read the answer of the server behind: %w", err)
-		}
-		section = append(section, line...)
-		if string(line) == "\r\n" {
-			return section, nil
+	if p.answers[kind304].status != 304 {
+		if why := c.learnTag(o, p, ask); why != Taken {
+			return nil, why
 		}
 	}
-	return nil, fmt.Errorf("the server behind at %s sends an endless header section", b.Addr)
+	if full.field("Accept-Ranges") == "bytes" && len(full.body) > 1 {
+		if why := ask(kind206, "GET", "Range: bytes=0-0"); why != Taken {
+			return nil, why
+		}
+	}
+	return p, Taken
+}
+
+// learnTag asks by date for a 304 that could not be had by the tag of the answer. Apache marks the tag of what it has compressed itself, and
+// then does not know it again; the 304 has the tag that it knows.
+func (c *Cache) learnTag(o *Object, p *proof, ask func(int, string, ...string) Refusal) Refusal {
+	full, fresh := &p.answers[kind200], &p.answers[kind304]
+	o.etag = ""
+	if o.modified == 0 {
+		return Taken
+	}
+	if why := ask(kind304, "GET", "If-Modified-Since: "+full.field("Last-Modified")); why != Taken {
+		return why
+	}
+	tag := fresh.field("ETag")
+	if fresh.status != 304 || tag == "" {
+		return Taken
+	}
+	byDate := *fresh
+	why := ask(kind304, "GET", "If-None-Match: "+tag)
+	if why == Taken && fresh.status == 304 {
+		o.etag = strings.TrimPrefix(tag, "W/")
+	} else {
+		*fresh = byDate
+	}
+	return why
+}
+
+func (c *Cache) refusalOf(err error, q *question) Refusal {
+	switch {
+	case err == nil:
+		return Taken
+	case errors.Is(err, errTooLarge):
+		return TooLarge
+	}
+	c.opts.Logger.Debug("the server behind can't be asked", "target", q.target, "host", q.host, "err", err)
+	return NoBackend
+}
+
+// learn takes from the answer to GET what responses depend on.
+func (c *Cache) learn(o *Object, full *answer) Refusal {
+	o.octets = full.body
+	o.only11 = full.chunked
+	o.etag = strings.TrimPrefix(full.field("ETag"), "W/")
+	if full.has("Last-Modified") {
+		var ok bool
+		if o.modified, ok = full.date("Last-Modified"); !ok {
+			return ProofOdd
+		}
+	}
+	if full.closes() {
+		return Taken
+	}
+	var ok bool
+	o.keepAlive, ok = persistence(full.field("Keep-Alive"))
+	if !ok || o.keepAlive.timeout != c.timeoutText() {
+		return ProofKeepAlive
+	}
+	return Taken
+}
+
+// secondLook asks again, in the plainest way: HEAD where that is understood, and HTTP/1.0. If that fits a template of the first
+// answers, the other templates are made likewise.
+func (c *Cache) secondLook(ctx context.Context, p *proof) Refusal {
+	again, why := c.askAgain(ctx, p.o, p.answers[kind200Head].status == 200)
+	if why != Taken {
+		return why
+	}
+	if date, ok := again.date("Date"); !ok || date <= p.date {
+		return Changing // the clock was set back
+	}
+	for _, e := range p.answers[kind200].expiries() {
+		if !p.cut(e) {
+			continue
+		}
+		if p.o.says(&again) {
+			return Taken
+		}
+	}
+	c.opts.Logger.Debug("the server behind answers differently each time", "target", p.o.asked.target, "first", p.answers[kind200Head].head, "then", again.head)
+	return ProofVolatile
+}
+
+// cut makes the templates, with Expires meant in the way of e. It reports false if there is none for GET.
+func (p *proof) cut(e expiry) bool {
+	full := &p.answers[kind200]
+	p.o.kinds = [numKinds]template{}
+	for kind, status := range [numKinds]int{200, 200, 304, 206} {
+		a := &p.answers[kind]
+		if a.status != status || !a.derived(full) {
+			continue
+		}
+		if t, ok := a.template(e); ok {
+			p.o.kinds[kind] = t
+		}
+	}
+	return p.o.kinds[kind200].text != ""
+}
+
+// askAgain asks for what o is an answer to, in a way that ends the connection.
+func (c *Cache) askAgain(ctx context.Context, o *Object, head bool) (answer, Refusal) {
+	a := asker{backend: c.opts.Backend, about: o.asked, limit: c.opts.MaxObject}
+	defer a.close()
+	method, version, fields := "GET", "HTTP/1.0", []string(nil)
+	if head {
+		method = "HEAD"
+	}
+	if o.only11 {
+		version, fields = "HTTP/1.1", []string{"Connection: close"}
+	}
+	again, err := a.ask(ctx, method, version, fields...)
+	if why := c.refusalOf(err, &o.asked); why != Taken {
+		return again, why
+	}
+	lifetime, why := again.storable()
+	if why != Taken {
+		return again, why
+	}
+	if date, ok := again.date("Date"); ok {
+		o.freshUntil.Store(date + lifetime)
+	}
+	return again, Taken
+}
+
+// says reports whether o gives the answer again, octet for octet, at its time and at the end of a connection.
+func (o *Object) says(again *answer) bool {
+	date, ok := again.date("Date")
+	r := Response{Date: uint32(date), kind: kind200Head, fields: fieldsClose}
+	if o.kinds[kind200Head].text == "" {
+		r.kind = kind200
+	}
+	return ok && o.kinds[r.kind].text != "" && string(o.head(make([]byte, 0, maxHead), r)) == again.head && bytes.Equal(o.part(r), again.body)
 }

@@ -3,177 +3,556 @@ package filecache
 import (
 	"bufio"
 	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
-	"github.com/xhttpd/xhttpd/internal/httpwire"
+	"github.com/andybalholm/brotli"
+	"github.com/klauspost/compress/zstd"
 )
 
-// scriptedServer answers every connection on loopback with what script returns, and hangs up.
-func scriptedServer(t *testing.T, script func(*http.Request) []byte) (addr string) {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+// imitation is a server behind for one file. Its zero value with a body is a stock Apache; the functions change what it says.
+type imitation struct {
+	body     string // as sent
+	modified time.Time
+	fields   func(now time.Time) string // further ones
+	status   string                     // of what is not 304 or 206
+	change   func(r *http.Request, head string) string
+	dialed   error
+	mu       sync.Mutex
+	asked    []string
+}
+
+// Dial implements Backend.
+func (b *imitation) Dial(context.Context, netip.Addr) (net.Conn, error) {
+	if b.dialed != nil {
+		return nil, b.dialed
 	}
-	ended := make(chan struct{})
-	t.Cleanup(func() { listener.Close(); <-ended })
-	go func() {
-		defer close(ended)
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			if req, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
-				conn.Write(script(req)) //nolint:errcheck // the client tells
-			}
-			conn.Close()
+	ours, its := net.Pipe()
+	go b.serve(its)
+	return ours, nil
+}
+
+func (b *imitation) serve(conn net.Conn) {
+	defer conn.Close()
+	in := bufio.NewReader(conn)
+	for left := 100; ; left-- {
+		r, err := http.ReadRequest(in)
+		if err != nil {
+			return
 		}
-	}()
-	return listener.Addr().String()
-}
-
-// proofStage is a cache with one file and the header section that a server behind must send for it.
-func proofStage(t *testing.T) (*stage, []byte) {
-	t.Helper()
-	s := newStage(t, nil)
-	s.put("a.png", "content")
-	s.opts.Server = "Some/1"
-	if why := s.Fill(t.Context(), "/a.png"); why != Taken {
-		t.Fatal(why)
-	}
-	o := s.Lookup([]byte("/a.png"))
-	resp, _ := o.Respond(&httpwire.Request{Head: true, SentKeepAlive: true}, 100, 1795000000)
-	section := make([]byte, o.Len(resp))
-	o.ReadAt(resp, section, 0)
-	return s, section
-}
-
-// One octet makes a difference, wherever it is, except in what we learn from the server behind: the values of Date
-// and Server.
-func TestProofToTheOctet(t *testing.T) {
-	s, section := proofStage(t)
-	backend := &scripted{}
-	s.opts.Backend = backend
-	s.mu.Lock()
-	s.dropAll()
-	s.mu.Unlock()
-	for k := range section {
-		for _, flip := range []byte{0x01, 0x20, 0x80} {
-			other := bytes.Clone(section)
-			other[k] ^= flip
-			*backend = scripted{answer: string(other)}
-			got := s.Fill(t.Context(), "/a.png")
-			learned := false
-			for _, name := range []string{"Date", "Server"} {
-				at := bytes.Index(section, []byte("\r\n"+name+": ")) + len(name) + 4
-				learned = learned || k >= at && k < at+len(field(section, name))
+		said := fmt.Sprintf("%s %s %s", r.Method, r.RequestURI, r.Proto)
+		for _, name := range []string{"If-None-Match", "If-Modified-Since", "Range", "Accept-Encoding", "User-Agent", "Cookie"} {
+			if v := r.Header.Get(name); v != "" {
+				said += " " + name
 			}
-			if got == Taken && !learned {
-				t.Errorf("octet %d, %q for %q, is not noticed", k, other[k], section[k])
-			}
-			if got == Taken {
-				// Whatever we have learned, we say the same as the server.
-				o := s.Lookup([]byte("/a.png"))
-				date, _ := httpwire.ParseDate([]byte(field(other, "Date")), 1795000000)
-				resp, _ := o.Respond(&httpwire.Request{Head: true, SentKeepAlive: true}, 100, date)
-				ours := make([]byte, o.Len(resp))
-				o.ReadAt(resp, ours, 0)
-				if !bytes.Equal(ours, other) {
-					t.Errorf("we say %q, it said %q", ours, other)
-				}
-				s.mu.Lock()
-				s.dropAll()
-				s.mu.Unlock()
-			} else if s.Lookup([]byte("/a.png")) != nil {
-				t.Fatalf("refused as %v, but in the cache", got)
-			}
+		}
+		b.mu.Lock()
+		b.asked = append(b.asked, said)
+		b.mu.Unlock()
+		head, body := b.answer(r, left)
+		if _, err := conn.Write([]byte(head + body)); err != nil || strings.Contains(head, "\r\nConnection: close\r\n") {
+			return
 		}
 	}
 }
 
-func TestProofOverTCP(t *testing.T) {
-	s, section := proofStage(t)
-	same := string(section)
+func (b *imitation) answer(r *http.Request, left int) (head, body string) {
+	now := time.Now()
+	tag := fmt.Sprintf("%q", fmt.Sprintf("%x-%x", len(b.body), b.modified.UnixMicro()))
+	common := "Date: " + now.UTC().Format(http.TimeFormat) + "\r\nServer: Imitation\r\n"
+	if !b.modified.IsZero() {
+		common += "Last-Modified: " + b.modified.UTC().Format(http.TimeFormat) + "\r\n"
+	}
+	common += "ETag: " + tag + "\r\nAccept-Ranges: bytes\r\n"
+	if b.fields != nil {
+		common += b.fields(now)
+	}
+	connection := fmt.Sprintf("Keep-Alive: timeout=5, max=%d\r\nConnection: Keep-Alive\r\n", left)
+	switch r.Header.Get("Connection") {
+	case "":
+		connection = ""
+		if r.ProtoMinor == 0 {
+			connection = "Connection: close\r\n"
+		}
+	case "close":
+		connection = "Connection: close\r\n"
+	}
+	status, length, body := b.status, fmt.Sprintf("Content-Length: %d\r\n", len(b.body)), b.body
+	switch {
+	case status != "":
+	case r.Header.Get("If-None-Match") == tag, r.Header.Get("If-Modified-Since") != "":
+		status, length, body = "304 Not Modified", "", ""
+	case r.Header.Get("Range") != "":
+		status, length, body = "206 Partial Content", fmt.Sprintf("Content-Length: 1\r\nContent-Range: bytes 0-0/%d\r\n", len(b.body)), b.body[:1]
+	default:
+		status = "200 OK"
+	}
+	head = "HTTP/1.1 " + status + "\r\n" + common + length + connection + "Content-Type: image/png\r\n\r\n"
+	if b.change != nil {
+		head = b.change(r, head)
+	}
+	if r.Method == "HEAD" {
+		body = ""
+	}
+	return head, body
+}
+
+// imitated is a cache of the one file that the imitation has, too.
+func imitated(t *testing.T, content string) (*stage, *imitation) {
+	t.Helper()
+	b := &imitation{body: content}
+	s := newStage(t, func(o *Options) { o.Backend = b })
+	s.put("a.png", content)
+	b.modified = s.modified("a.png")
+	return s, b
+}
+
+// An object is taken only if what the server behind says may be stored, is the file, and is the same a second later.
+func TestProof(t *testing.T) {
+	insert := func(line string) func(time.Time) string { return func(time.Time) string { return line + "\r\n" } }
+	replace := func(from, to string) func(*http.Request, string) string {
+		return func(_ *http.Request, head string) string { return strings.Replace(head, from, to, 1) }
+	}
 	for name, c := range map[string]struct {
-		answer string
+		change func(b *imitation)
 		want   Refusal
 	}{
-		"the same":       {same, Taken},
-		"body after it":  {same + "content", Taken},
-		"404":            {strings.Replace(same, "200 OK", "404 Not Found", 1), ProofStatus},
-		"HTTP/1.0":       {strings.Replace(same, "HTTP/1.1", "HTTP/1.0", 1), ProofStatus},
-		"500, no fields": {"HTTP/1.1 500 Oops\r\n\r\n", ProofStatus},
-		"one octet":      {strings.Replace(same, "bytes", "bites", 1), ProofDiffers},
-		"bare LF":        {strings.ReplaceAll(same, "\r\n", "\n"), NoBackend},
-		"no end":         {strings.TrimSuffix(same, "\r\n"), NoBackend},
-		"nothing":        {"", NoBackend},
-		"endless":        {same[:len(same)-2] + strings.Repeat("X-A: b\r\n", 20000), NoBackend},
+		"stock":                   {func(*imitation) {}, Taken},
+		"a field":                 {func(b *imitation) { b.fields = insert("X-A: b") }, Taken},
+		"varies by coding":        {func(b *imitation) { b.fields = insert("Vary: Accept-Encoding") }, Taken},
+		"varies by cookie":        {func(b *imitation) { b.fields = insert("Vary: Accept-Encoding, Cookie") }, ProofStorable},
+		"varies by everything":    {func(b *imitation) { b.fields = insert("Vary: *") }, ProofStorable},
+		"a cookie":                {func(b *imitation) { b.fields = insert("Set-Cookie: a=b") }, ProofStorable},
+		"private":                 {func(b *imitation) { b.fields = insert("Cache-Control: max-age=60, Private") }, ProofStorable},
+		"no-store":                {func(b *imitation) { b.fields = insert("Cache-Control: no-store") }, ProofStorable},
+		"no-cache, second field":  {func(b *imitation) { b.fields = insert("Cache-Control: public\r\nCache-Control: no-cache=\"x\"") }, ProofStorable},
+		"public":                  {func(b *imitation) { b.fields = insert("Cache-Control: public, max-age=3600") }, Taken},
+		"stale":                   {func(b *imitation) { b.fields = insert("Cache-Control: max-age=0, must-revalidate") }, ProofStale},
+		"stale for shared caches": {func(b *imitation) { b.fields = insert("Cache-Control: max-age=3600, s-maxage=1") }, ProofStale},
+		"aged":                    {func(b *imitation) { b.fields = insert("Cache-Control: max-age=3600\r\nAge: 3599") }, ProofStale},
+		"has expired":             {func(b *imitation) { b.fields = insert("Expires: Thu, 01 Jan 1970 00:00:00 GMT") }, ProofStale},
+		"has expired, in a way":   {func(b *imitation) { b.fields = insert("Expires: 0") }, ProofStale},
+		"expires never":           {func(b *imitation) { b.fields = insert("Expires: Fri, 01 Jan 2100 00:00:00 GMT") }, Taken},
+		"expires at some time, and says in how many seconds": {func(b *imitation) {
+			b.fields = func(now time.Time) string {
+				at := time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)
+				return fmt.Sprintf("Cache-Control: public, max-age=%d\r\nExpires: %s\r\n", int(at.Sub(now)/time.Second), at.Format(http.TimeFormat))
+			}
+		}, Taken},
+		"expires an hour later": {func(b *imitation) {
+			b.fields = func(now time.Time) string {
+				return "Cache-Control: max-age=3600\r\nExpires: " + now.Add(time.Hour).UTC().Format(http.TimeFormat) + "\r\n"
+			}
+		}, Taken},
+		"expires ever later": {func(b *imitation) {
+			b.fields = func(now time.Time) string {
+				return "Expires: " + now.Add(time.Duration(now.Unix())*time.Second).UTC().Format(http.TimeFormat) + "\r\n"
+			}
+		}, ProofVolatile},
+		"the time in a field": {func(b *imitation) {
+			b.fields = func(now time.Time) string { return "X-Time: " + now.String() + "\r\n" }
+		}, ProofVolatile},
+		"forbidden":           {func(b *imitation) { b.status = "403 Forbidden" }, ProofStatus},
+		"other content":       {func(b *imitation) { b.body = "Content" }, ProofContent},
+		"other length":        {func(b *imitation) { b.body = "contents" }, ProofContent},
+		"other file":          {func(b *imitation) { b.modified = b.modified.Add(time.Second) }, ProofContent},
+		"no time of the file": {func(b *imitation) { b.modified = time.Time{} }, Taken},
+		"unknown coding":      {func(b *imitation) { b.fields = insert("Content-Encoding: rot13") }, Taken}, // of the file itself
+		"nobody":              {func(b *imitation) { b.dialed = errors.New("refused") }, NoBackend},
+		"HTTP/1.0":            {func(b *imitation) { b.change = replace("HTTP/1.1", "HTTP/1.0") }, NoBackend},
+		"bare LF": {func(b *imitation) {
+			b.change = func(_ *http.Request, h string) string { return strings.ReplaceAll(h, "\r\n", "\n") }
+		}, NoBackend},
+		"endless": {func(b *imitation) {
+			b.change = func(_ *http.Request, h string) string {
+				return h[:len(h)-2] + strings.Repeat("X-A: b\r\n", 20000) + "\r\n"
+			}
+		}, NoBackend},
+		"long":    {func(b *imitation) { b.fields = insert("X: " + strings.Repeat("y", 3000)) }, ProofVolatile},
+		"no date": {func(b *imitation) { b.change = replace("Date:", "Day:") }, ProofOdd},
+		"two dates": {func(b *imitation) {
+			b.fields = func(time.Time) string { return "Date: Wed, 18 Nov 2026 11:06:40 GMT\r\n" }
+		}, ProofOdd},
+		"another timeout":         {func(b *imitation) { b.change = replace("timeout=5", "timeout=6") }, ProofKeepAlive},
+		"an upgrade":              {func(b *imitation) { b.fields = insert("Upgrade: h2c") }, ProofStorable},
+		"an option of Connection": {func(b *imitation) { b.change = replace("Connection: Keep-Alive", "Connection: Upgrade, Keep-Alive") }, ProofVolatile},
+		"does not persist": {func(b *imitation) {
+			b.change = func(_ *http.Request, h string) string {
+				k := strings.Index(h, "Keep-Alive:")
+				if k < 0 {
+					return h
+				}
+				return h[:k] + "Connection: close\r\n" + h[strings.Index(h, "Content-Type"):]
+			}
+		}, Taken},
+		"denies HEAD": {func(b *imitation) {
+			b.change = func(r *http.Request, h string) string {
+				if r.Method == "HEAD" {
+					return strings.Replace(h, "200 OK", "403 Forbidden", 1)
+				}
+				return h
+			}
+		}, Taken},
+		"HEAD of something else": {func(b *imitation) {
+			b.change = func(r *http.Request, h string) string {
+				if r.Method == "HEAD" {
+					return strings.Replace(h, "image/png", "image/gif", 1)
+				}
+				return h
+			}
+		}, ProofVolatile},
+		"other with HTTP/1.0": {func(b *imitation) {
+			b.change = func(r *http.Request, h string) string {
+				if r.ProtoMinor == 0 {
+					return strings.Replace(h, "Server:", "server:", 1)
+				}
+				return h
+			}
+		}, ProofVolatile},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s.mu.Lock()
-			s.dropAll()
-			s.mu.Unlock()
-			var asked string
-			addr := scriptedServer(t, func(r *http.Request) []byte {
-				asked = r.Method + " " + r.RequestURI + " " + r.Host + " " + r.Header.Get("Connection")
-				return []byte(c.answer)
-			})
-			s.opts.Backend = &HTTPBackend{Addr: addr, Host: "www.example", Timeout: 20 * time.Second}
-			if got := s.Fill(t.Context(), "/a.png"); got != c.want {
+			t.Parallel()
+			s, b := imitated(t, "content")
+			c.change(b)
+			if got := s.fill("/a.png"); got != c.want {
 				t.Errorf("%v, want %v", got, c.want)
 			}
-			if want := "HEAD /a.png www.example keep-alive"; asked != want {
-				t.Errorf("asked for %q, want %q", asked, want)
-			}
-			if (s.Lookup([]byte("/a.png")) != nil) != (c.want == Taken) {
+			if (s.look("/a.png") != nil) != (c.want == Taken) {
 				t.Error("the cache holds what it should not, or lacks what it should hold")
+			}
+			if c.want != Taken {
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				if len(s.names) != 0 || len(s.named.hosts) != 0 || len(s.named.spellings) != 0 {
+					t.Errorf("something is left of what was not taken: %v %v", s.names, s.named)
+				}
 			}
 		})
 	}
-	t.Run("nobody listens", func(t *testing.T) {
-		s.opts.Backend = &HTTPBackend{Addr: freeAddr(t), Timeout: 20 * time.Second}
-		if got := s.Fill(t.Context(), "/a.png"); got != NoBackend {
-			t.Errorf("%v, want %v", got, NoBackend)
+}
+
+// The answers of the object are those of the server, octet for octet, at another time, too.
+func TestReplay(t *testing.T) {
+	for name, fields := range map[string]func(now time.Time) string{
+		"stock": nil,
+		"moving": func(now time.Time) string {
+			return "Cache-Control: max-age=3600\r\nExpires: " + now.Add(time.Hour).UTC().Format(http.TimeFormat) + "\r\n"
+		},
+		"fixed": func(now time.Time) string {
+			at := time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)
+			return fmt.Sprintf("Cache-Control: public, max-age=%d, immutable\r\nExpires: %s\r\nX-A: b\r\n", at.Unix()-now.Unix()-1, at.Format(http.TimeFormat))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, b := imitated(t, strings.Repeat("content ", 50))
+			b.fields = fields
+			if why := s.fill("/a.png"); why != Taken {
+				t.Fatal(why)
+			}
+			o := s.look("/a.png")
+			time.Sleep(time.Second)
+			for _, text := range []string{
+				"GET /a.png HTTP/1.1\r\nHost: test\r\n\r\n", "HEAD /a.png HTTP/1.1\r\nHost: test\r\n\r\n", "GET /a.png HTTP/1.0\r\nHost: test\r\n\r\n",
+				"HEAD /a.png HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n", "GET /a.png HTTP/1.1\r\nHost: test\r\nConnection: keep-alive\r\n\r\n",
+				"GET /a.png HTTP/1.1\r\nHost: test\r\nIf-None-Match: " + o.etag + "\r\n\r\n",
+				"GET /a.png HTTP/1.1\r\nHost: test\r\nIf-Modified-Since: " + b.modified.UTC().Format(http.TimeFormat) + "\r\nConnection: close\r\n\r\n",
+			} {
+				parsed, err := http.ReadRequest(bufio.NewReader(strings.NewReader(text)))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if strings.Contains(text, ": close") { // ReadRequest takes it away
+					parsed.Header.Set("Connection", "close")
+				}
+				head, body := b.answer(parsed, 93)
+				got := splitAnswer(t, head)
+				date, _ := got.date("Date")
+				resp, ok := o.Respond(request(t, text), 7, date)
+				if !ok {
+					t.Fatalf("%q is not ours", text)
+				}
+				ours := make([]byte, o.Len(resp))
+				o.ReadAt(resp, ours, 0)
+				if string(ours) != head+body {
+					t.Errorf("%q:\nours %.500q\nits  %.500q", text, ours, head+body)
+				}
+			}
+			// One range, the parts of which are for Respond to fill in.
+			range206, _ := http.ReadRequest(bufio.NewReader(strings.NewReader("GET /a.png HTTP/1.1\r\nRange: bytes=0-0\r\n\r\n")))
+			head, body := b.answer(range206, 93)
+			got := splitAnswer(t, head)
+			date, _ := got.date("Date")
+			r := Response{Date: uint32(date), kind: kind206}
+			if ours := string(o.head(make([]byte, 0, maxHead), r)) + string(o.part(r)); ours != head+body {
+				t.Errorf("range:\nours %.500q\nits  %.500q", ours, head+body)
+			}
+			r.first, r.last = 10, 109
+			if ours := string(o.head(make([]byte, 0, maxHead), r)); !strings.Contains(ours, "\r\nContent-Length: 100\r\nContent-Range: bytes 10-109/400\r\n") {
+				t.Errorf("range: %q", ours)
+			}
+		})
+	}
+}
+
+func splitAnswer(t *testing.T, head string) (a answer) {
+	t.Helper()
+	if a.lines, a.status = splitHead(head); a.status == 0 {
+		t.Fatalf("%q", head)
+	}
+	return a
+}
+
+// The server is asked as somebody whom it does not know, and no more than needed.
+func TestQuestions(t *testing.T) {
+	s, b := imitated(t, "content")
+	r := plain("/a.png")
+	r.AcceptEncoding = []byte("br")
+	if why := s.Fill(t.Context(), address, r); why != Taken {
+		t.Fatal(why)
+	}
+	want := []string{
+		"GET /a.png HTTP/1.1 Accept-Encoding", "HEAD /a.png HTTP/1.1 Accept-Encoding", "GET /a.png HTTP/1.1 If-None-Match Accept-Encoding",
+		"GET /a.png HTTP/1.1 Range Accept-Encoding", "HEAD /a.png HTTP/1.0 Accept-Encoding",
+	}
+	if got := fmt.Sprintf("%q", b.asked); got != fmt.Sprintf("%q", want) {
+		t.Errorf("asked %s\nwant  %q", got, want)
+	}
+	for _, other := range []string{"", "gzip", "BR", "br "} {
+		r.AcceptEncoding = []byte(other)
+		if s.Lookup(address, r) != nil {
+			t.Errorf("proven for br, and found for %q", other)
 		}
-	})
-	t.Run("says nothing", func(t *testing.T) {
-		quit := make(chan struct{})
-		addr := scriptedServer(t, func(*http.Request) []byte { <-quit; return nil })
-		b := &HTTPBackend{Addr: addr, Timeout: 50 * time.Millisecond}
-		_, err := b.Head(t.Context(), "/")
-		var timeout net.Error
-		if close(quit); !errors.As(err, &timeout) || !timeout.Timeout() {
-			t.Errorf("%v, want a timeout", err)
+	}
+	r.AcceptEncoding = []byte("br")
+	for _, host := range []string{"", "Test", "test:80", "other"} {
+		if r.Host = []byte(host); s.Lookup(address, r) != nil {
+			t.Errorf("proven for test, and found for %q", host)
 		}
+	}
+	r.Host = nil
+	if s.Lookup(address, r) != nil {
+		t.Error("proven for test, and found without Host")
+	}
+	r.Host = []byte("test")
+	if s.Lookup([16]byte{15: 1}, r) != nil {
+		t.Error("proven for one address, and found for another")
+	}
+	if s.Lookup(address, r) == nil {
+		t.Error("not found as it was proven")
+	}
+}
+
+// Compressed and chunked bodies are replayed as they came, if they are the file.
+func TestCodings(t *testing.T) {
+	content := ""
+	for k := range 500 {
+		content += fmt.Sprint(k * k * k)
+	}
+	pack := func(coding string) string {
+		var b bytes.Buffer
+		switch coding {
+		case "gzip":
+			w := gzip.NewWriter(&b)
+			w.Write([]byte(content)) //nolint:errcheck // into memory
+			w.Close()
+		case "br":
+			w := brotli.NewWriter(&b)
+			w.Write([]byte(content)) //nolint:errcheck // into memory
+			w.Close()
+		case "zstd":
+			w, err := zstd.NewWriter(&b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.Write([]byte(content)) //nolint:errcheck // into memory
+			w.Close()
+		}
+		return b.String()
+	}
+	chunk := func(body string) string {
+		return fmt.Sprintf("%x\r\n%s\r\n%x\r\n%s\r\n0\r\n\r\n", 10, body[:10], len(body)-10, body[10:])
+	}
+	for _, coding := range []string{"gzip", "br", "zstd"} {
+		for _, chunked := range []bool{false, true} {
+			for _, torn := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s, chunked %v, torn %v", coding, chunked, torn), func(t *testing.T) {
+					t.Parallel()
+					s, b := imitated(t, content)
+					if b.body = pack(coding); torn {
+						b.body = b.body[:len(b.body)-12]
+					}
+					if b.fields = func(time.Time) string { return "Vary: Accept-Encoding\r\nContent-Encoding: " + coding + "\r\n" }; chunked {
+						b.body = chunk(b.body)
+						b.change = func(_ *http.Request, h string) string {
+							return strings.Replace(h, fmt.Sprintf("Content-Length: %d", len(b.body)), "Transfer-Encoding: chunked", 1)
+						}
+					}
+					why := s.fill("/a.png")
+					if torn {
+						if why != ProofContent {
+							t.Errorf("%v", why)
+						}
+						return
+					}
+					if why != Taken {
+						t.Fatal(why)
+					}
+					o := s.look("/a.png")
+					if string(o.octets) != b.body {
+						t.Errorf("body %q, want %q", o.octets, b.body)
+					}
+					if _, ok := o.Respond(request(t, "GET /a.png HTTP/1.0\r\nHost: test\r\n\r\n"), 0, date); ok == chunked {
+						t.Errorf("with HTTP/1.0: %v", ok)
+					}
+				})
+			}
+		}
+	}
+}
+
+// Objects of the same file and coding have one body, which counts once.
+func TestSharedBody(t *testing.T) {
+	s, _ := imitated(t, strings.Repeat("content ", 1000))
+	var wg sync.WaitGroup
+	hosts := []string{"a", "b", "c", "d"}
+	for _, host := range hosts {
+		wg.Go(func() {
+			r := plain("/a.png")
+			r.Host = []byte(host)
+			if why := s.Fill(t.Context(), address, r); why != Taken {
+				t.Error(why)
+			}
+		})
+	}
+	wg.Wait()
+	if st := s.Stats(); st.Objects != 4 || st.Bytes < 8000+4*overhead || st.Bytes > 8000+5*overhead {
+		t.Errorf("%d objects of %d octets", st.Objects, st.Bytes)
+	}
+	s.mu.Lock()
+	s.dropAll()
+	s.mu.Unlock()
+	if st := s.Stats(); st.Bytes != 0 || len(s.bodies) != 0 || len(s.named.spellings) != 0 {
+		t.Errorf("left over: %+v", st)
+	}
+}
+
+// What clients invent is bounded, and what the site has is not.
+func TestBounds(t *testing.T) {
+	s := newStage(t, func(o *Options) { o.Backend, o.Hosts = &imitation{dialed: errors.New("refused")}, []string{"mine"} })
+	s.put("a.png", "content")
+	count := func(change func(k int) *question) (taken int, why Refusal) {
+		s.mu.Lock()
+		s.named = newNames()
+		s.mu.Unlock()
+		for k := range 200 {
+			q := change(k)
+			if why = s.bounded(q, "f"); why == Taken {
+				s.named.count(q, "f", 1)
+				s.named.count(q, "f", 1)
+				s.named.count(q, "f", -1)
+				taken++
+			}
+		}
+		return taken, why
+	}
+	if n, why := count(func(k int) *question { return &question{host: fmt.Sprint(k)} }); n != maxHosts+1 || why != TooManyHosts {
+		t.Errorf("%d hosts, %v", n, why)
+	}
+	if why := s.bounded(&question{host: "MINE:80"}, "f"); why != Taken {
+		t.Errorf("a name of the site: %v", why)
+	}
+	if n, why := count(func(k int) *question { return &question{coding: fmt.Sprint(k)} }); n != maxCodings || why != TooManyCodings {
+		t.Errorf("%d codings, %v", n, why)
+	}
+	if n, why := count(func(k int) *question { return &question{target: fmt.Sprint(k)} }); n != maxSpellings || why != TooManySpellings {
+		t.Errorf("%d spellings, %v", n, why)
+	}
+}
+
+// What is private is not even asked for.
+func TestPrivate(t *testing.T) {
+	b := &imitation{dialed: errors.New("refused")}
+	s := newStage(t, func(o *Options) {
+		o.Backend = b
+		o.Private, o.Public = []string{"/private", "inner.test/"}, []string{"/private/not", "inner.test/logo"}
 	})
+	for _, name := range []string{"private/a.png", "private/not/a.png", "a.png", "logo.png"} {
+		s.put(name, "content")
+	}
+	for _, c := range []struct {
+		host, target string
+		want         Refusal
+	}{
+		{"test", "/private/a.png", Private}, {"test", "/%70rivate/a.png", Private}, {"test", "//x/../private/a.png", Private},
+		{"test", "/private/not/a.png", NoBackend}, {"test", "/private/not/../a.png", Private}, {"test", "/a.png", NoBackend},
+		{"inner.test", "/a.png", Private}, {"INNER.test:80", "/a.png", Private}, {"inner.test", "/logo.png", NoBackend}, {"outer.test", "/a.png", NoBackend},
+	} {
+		r := plain(c.target)
+		r.Host = []byte(c.host)
+		if got := s.Fill(t.Context(), address, r); got != c.want {
+			t.Errorf("%s%s: %v, want %v", c.host, c.target, got, c.want)
+		}
+	}
+}
+
+// What is proven is proven again, beside the traffic, and given up when the server has changed its mind.
+func TestProvenAgain(t *testing.T) {
+	b := &imitation{body: "content"}
+	s := newStage(t, func(o *Options) { o.Backend, o.Reprove = b, time.Second })
+	s.put("a.png", "content")
+	b.modified = s.modified("a.png")
+	s.run()
+	s.filled("/a.png")
+	o := s.look("/a.png")
+	s.until("it is proven again", func() bool { return s.Stats().Renewed > 0 })
+	if s.look("/a.png") != o {
+		t.Error("it was dropped meanwhile")
+	}
+	b.mu.Lock()
+	b.status = "403 Forbidden"
+	b.mu.Unlock()
+	s.until("it is given up", func() bool { return s.look("/a.png") == nil })
+}
+
+// When it is no longer fresh, it answers nothing.
+func TestFreshness(t *testing.T) {
+	s, b := imitated(t, "content")
+	b.fields = func(time.Time) string { return "Cache-Control: max-age=100\r\n" }
+	before := time.Now().Unix()
+	if why := s.fill("/a.png"); why != Taken {
+		t.Fatal(why)
+	}
+	after := time.Now().Unix()
+	o := s.look("/a.png")
+	for at, want := range map[int64]bool{after: true, before + 99: true, after + 100: false, after + 1000: false} {
+		if _, ok := o.Respond(plain("/a.png"), 0, at); ok != want || o.Stale(at) == want {
+			t.Errorf("after %d s: %v", at-before, ok)
+		}
+	}
 }
 
 // A file that changes while the server behind is asked does not get in.
 func TestChangeDuringProof(t *testing.T) {
-	s, section := proofStage(t)
+	s, b := imitated(t, "content")
 	s.run()
 	s.until("events are on", func() bool { s.mu.Lock(); defer s.mu.Unlock(); return s.watch != nil })
-	s.mu.Lock()
-	s.dropAll()
-	s.mu.Unlock()
-	changed := func() bool { s.mu.Lock(); defer s.mu.Unlock(); return len(s.names) == 0 }
-	s.opts.Backend = backendFunc(func() []byte {
-		s.put("a.png", "CONTENT")
-		s.until("the change is noticed", changed)
-		return section
-	})
-	if got := s.Fill(t.Context(), "/a.png"); got == Taken || s.Lookup([]byte("/a.png")) != nil {
+	b.change = func(r *http.Request, h string) string {
+		if r.ProtoMinor == 0 {
+			s.put("a.png", "CONTENT")
+		}
+		return h
+	}
+	if got := s.fill("/a.png"); got != Changing || s.look("/a.png") != nil {
 		t.Errorf("%v", got)
 	}
 }
-
-type backendFunc func() []byte
-
-func (f backendFunc) Head(context.Context, string) ([]byte, error) { return f(), nil }

@@ -3,12 +3,15 @@ package filecache
 import (
 	"context"
 	"math/rand/v2"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/xhttpd/xhttpd/internal/httpwire"
 )
 
 // stage is a cache over a directory of the test's.
@@ -26,7 +29,7 @@ func newStage(t *testing.T, change func(*Options)) *stage {
 	s := &stage{T: t, root: root}
 	s.must(os.Mkdir(root, 0o755))
 	s.must(os.WriteFile(types, []byte("text/plain txt text\nimage/png png\napplication/gzip gz\n"), 0o600))
-	opts := Options{Root: root, MimeTypes: types, KeepAliveRequests: 100}
+	opts := Options{Roots: []string{root}, MimeTypes: types, KeepAliveRequests: 100}
 	if change != nil {
 		change(&opts)
 	}
@@ -35,6 +38,19 @@ func newStage(t *testing.T, change func(*Options)) *stage {
 	s.must(err)
 	return s
 }
+
+// plain is a request for a target without fields.
+func plain(target string) *httpwire.Request {
+	path, _, _ := strings.Cut(target, "?")
+	return &httpwire.Request{Target: []byte(target), Path: []byte(path), Host: []byte("test")}
+}
+
+// address is where the stage's clients ask.
+var address = netip.MustParseAddr("127.0.0.1").As16()
+
+func (s *stage) want(target string)         { s.Want(address, plain(target)) }
+func (s *stage) look(target string) *Object { return s.Lookup(address, plain(target)) }
+func (s *stage) fill(target string) Refusal { return s.Fill(s.Context(), address, plain(target)) }
 
 func (s *stage) must(err error) {
 	s.Helper()
@@ -50,6 +66,14 @@ func (s *stage) put(name, body string) {
 	s.must(os.MkdirAll(filepath.Dir(path), 0o755))
 	s.must(os.WriteFile(path, []byte(body), 0o644))
 	s.age(path)
+}
+
+// modified is when a file was.
+func (s *stage) modified(name string) time.Time {
+	s.Helper()
+	info, err := os.Stat(filepath.Join(s.root, name))
+	s.must(err)
+	return info.ModTime()
 }
 
 func (s *stage) age(path string) {
@@ -83,19 +107,19 @@ func (s *stage) until(what string, ok func() bool) {
 func (s *stage) filled(target string) {
 	s.Helper()
 	s.until(target+" is filled", func() bool {
-		s.Want([]byte(target))
-		return s.Lookup([]byte(target)) != nil
+		s.want(target)
+		return s.look(target) != nil
 	})
 }
 
 func TestRefusals(t *testing.T) {
-	s := newStage(t, func(o *Options) { o.MaxObject = 1000 })
+	s := newStage(t, func(o *Options) { o.MaxObject, o.Index = 1000, []string{"index.htm", "index.txt"} })
 	outside := filepath.Join(filepath.Dir(s.root), "root-old")
 	s.must(os.Mkdir(outside, 0o755))
 	s.must(os.WriteFile(filepath.Join(outside, "x.txt"), []byte("secret"), 0o644))
 	s.must(os.WriteFile(filepath.Join(s.root, "young.txt"), []byte("x"), 0o644))
 	for _, name := range []string{"a.txt", "unknown.zzz", "none", "two.png.gz", "lang.de.txt", "page.min.txt", "cgi-bin/a.txt", "secret/a.txt", "ht/a.txt",
-		"ht/sub/a.txt", "real/a.txt", "unreadable.txt", "exec.txt", "sticky.txt", ".hidden.txt", "dir.txt/a"} {
+		"ht/sub/a.txt", "real/a.txt", "unreadable.txt", "exec.txt", "sticky.txt", ".hidden.txt", "dir.txt/a", "index/index.txt"} {
 		s.put(name, "x")
 	}
 	s.put("large.txt", strings.Repeat("x", 1001))
@@ -110,18 +134,19 @@ func TestRefusals(t *testing.T) {
 	for target, want := range map[string]Refusal{
 		"/a.txt": Taken, "/page.min.txt": Taken, "/in.txt": Taken, "/inside/a.txt": Taken,
 		"/missing.txt": Missing, "/a.txt/b.txt": Missing, "-old/x.txt": Missing, "a.txt": Missing, "/a\x00.txt": Missing,
-		"/": Directory, "/real/": Directory, "/dir.txt": NotRegular,
-		"/.hidden.txt": HiddenName, "/x/../a.txt": Dynamic, "/./a.txt": HiddenName, "//a.txt": HiddenName,
+		"/": Missing, "/real/": Missing, "/dir.txt": NotRegular, "/index/": Taken, "/index/.": Taken, "/index": NotRegular,
+		"/.hidden.txt": HiddenName, "/x/../a.txt": Taken, "/./a.txt": Taken, "//a.txt": Taken, "/%61.txt": Taken, "/../a.txt": Missing,
+		"/a%2ftxt": Missing, "/a.txt%00": Missing, "/%2e%2e/a.txt": Missing, "/in%63luded": Missing, "/a.txt?x": Missing,
 		"/unknown.zzz": UnknownType, "/none": UnknownType, "/two.png.gz": UnknownType, "/lang.de.txt": UnknownType,
 		"/cgi-bin/a.txt": Dynamic, "/unreadable.txt": Permissions, "/exec.txt": Permissions, "/sticky.txt": Permissions, "/secret/a.txt": Permissions,
 		"/ht/a.txt": Htaccess, "/ht/sub/a.txt": Htaccess, "/toht/a.txt": Htaccess,
 		"/out.txt": LeavesRoot, "/outside/x.txt": LeavesRoot, "/abs.txt": LeavesRoot, "/proc.txt": LeavesRoot, "/loop.txt": Unreadable,
 		"/large.txt": TooLarge, "/young.txt": TooYoung,
 	} {
-		if got := s.Fill(t.Context(), target); got != want {
+		if got := s.fill(target); got != want {
 			t.Errorf("%q: %v, want %v", target, got, want)
 		}
-		if o := s.Lookup([]byte(target)); (o != nil) != (want == Taken) {
+		if o := s.look(target); (o != nil) != (want == Taken) {
 			t.Errorf("%q: in the cache %v", target, o != nil)
 		}
 	}
@@ -148,18 +173,18 @@ func TestChangesDrop(t *testing.T) {
 				if events {
 					s.run()
 					s.filled("/d/a.txt")
-				} else if why := s.Fill(t.Context(), "/d/a.txt"); why != Taken {
+				} else if why := s.fill("/d/a.txt"); why != Taken {
 					t.Fatal(why)
 				}
-				o := s.Lookup([]byte("/d/a.txt"))
+				o := s.look("/d/a.txt")
 				change(s)
 				s.until("the object is gone", func() bool {
 					if !events {
 						s.sweep(nil)
 					}
-					return s.Lookup([]byte("/d/a.txt")) != o
+					return s.look("/d/a.txt") != o
 				})
-				if string(o.body) != "content" {
+				if string(o.octets) != "content" {
 					t.Error("what was given out has changed")
 				}
 			})
@@ -177,9 +202,9 @@ func TestSymlinkTurned(t *testing.T) {
 	s.must(os.Symlink("two", s.root+"/next"))
 	s.must(os.Rename(s.root+"/next", s.root+"/now"))
 	s.until("the other is served", func() bool {
-		s.Want([]byte("/now/a.txt"))
-		o := s.Lookup([]byte("/now/a.txt"))
-		return o != nil && string(o.body) == "two"
+		s.want("/now/a.txt")
+		o := s.look("/now/a.txt")
+		return o != nil && string(o.octets) == "two"
 	})
 }
 
@@ -187,21 +212,21 @@ func TestSymlinkTurned(t *testing.T) {
 func TestEviction(t *testing.T) {
 	s := newStage(t, func(o *Options) { o.Budget = 20 * 2048; o.MaxObject = 2048 })
 	s.put("hot.txt", strings.Repeat("x", 1024))
-	if why := s.Fill(t.Context(), "/hot.txt"); why != Taken {
+	if why := s.fill("/hot.txt"); why != Taken {
 		t.Fatal(why)
 	}
 	for k := range 100 {
 		name := strings.Repeat("y", k+1) + ".txt"
 		s.put(name, strings.Repeat("x", 1024))
-		s.Lookup([]byte("/hot.txt"))
-		if why := s.Fill(t.Context(), "/"+name); why != Taken {
+		s.look("/hot.txt")
+		if why := s.fill("/" + name); why != Taken {
 			t.Fatal(why)
 		}
 		if st := s.Stats(); st.Bytes > 20*2048 || st.Objects > 20 {
 			t.Fatalf("%d octets in %d objects", st.Bytes, st.Objects)
 		}
 	}
-	if s.Lookup([]byte("/hot.txt")) == nil {
+	if s.look("/hot.txt") == nil {
 		t.Error("what was asked for all the time is gone")
 	}
 	if st := s.Stats(); st.Evicted != 81 {
@@ -226,8 +251,8 @@ func TestTableAgainstMap(t *testing.T) {
 			default:
 			}
 			key := strings.Repeat("k", 1+k%500)
-			if o := tab.get([]byte(key)); o != nil && o.target != key {
-				t.Errorf("looked for %d, found %d", len(key), len(o.target))
+			if o := tab.get([]byte(key)); o != nil && o.key != key {
+				t.Errorf("looked for %d, found %d", len(key), len(o.key))
 			}
 		}
 	})
@@ -237,7 +262,7 @@ func TestTableAgainstMap(t *testing.T) {
 			tab.remove(o)
 			delete(want, key)
 		} else {
-			want[key] = &Object{target: key}
+			want[key] = &Object{key: key}
 			tab.set(want[key], len(want))
 		}
 		key = strings.Repeat("k", 1+rnd.IntN(2000))
@@ -263,9 +288,9 @@ func FuzzFill(f *testing.F) {
 		s.put("a.txt", "public")
 		s.put("in/a.txt", "public")
 		s.must(os.Symlink(outside, s.root+"/out"))
-		s.Fill(t.Context(), target)
-		if o := s.Lookup([]byte(target)); o != nil && string(o.body) != "public" {
-			t.Fatalf("%q gives %q", target, o.body)
+		s.fill(target)
+		if o := s.look(target); o != nil && string(o.octets) != "public" {
+			t.Fatalf("%q gives %q", target, o.octets)
 		}
 	})
 }

@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 )
 
-// table maps targets to objects: open addressing over atomic pointers. Any number of readers, without a lock; one
+// table maps keys to objects: open addressing over atomic pointers. Any number of readers, without a lock; one
 // writer at a time. The hash is keyed, so that clients can't aim for one place.
 type table struct {
 	seed  maphash.Seed
@@ -30,7 +30,7 @@ func (t *table) replace(size int) {
 	if old := t.slots.Load(); old != nil {
 		for k := range *old {
 			if o := (*old)[k].Load(); o != nil && o != grave {
-				put(slots, maphash.String(t.seed, o.target), o)
+				put(slots, maphash.String(t.seed, o.key), o)
 				t.used++
 			}
 		}
@@ -38,19 +38,19 @@ func (t *table) replace(size int) {
 	t.slots.Store(&slots)
 }
 
-// get returns the object of target, or nil.
-func (t *table) get(target []byte) *Object {
+// get returns the object of key, or nil.
+func (t *table) get(key []byte) *Object {
 	slots := *t.slots.Load()
 	mask := uint64(len(slots) - 1)
-	for h := maphash.Bytes(t.seed, target); ; h++ {
+	for h := maphash.Bytes(t.seed, key); ; h++ {
 		o := slots[h&mask].Load()
-		if o == nil || o != grave && o.target == string(target) {
+		if o == nil || o != grave && o.key == string(key) {
 			return o
 		}
 	}
 }
 
-// set puts o in, in the place of the object of the same target if there is one.
+// set puts o in, in the place of the object of the same key if there is one.
 func (t *table) set(o *Object, objects int) {
 	slots := *t.slots.Load()
 	if 4*(t.used+1) > 3*len(slots) {
@@ -61,7 +61,7 @@ func (t *table) set(o *Object, objects int) {
 		t.replace(size)
 		slots = *t.slots.Load()
 	}
-	if put(slots, maphash.String(t.seed, o.target), o) {
+	if put(slots, maphash.String(t.seed, o.key), o) {
 		t.used++
 	}
 }
@@ -74,7 +74,7 @@ func put(slots []atomic.Pointer[Object], h uint64, o *Object) bool {
 		case old == nil:
 			slots[h&mask].Store(o)
 			return true
-		case old != grave && old.target == o.target:
+		case old != grave && old.key == o.key:
 			slots[h&mask].Store(o)
 			return false
 		}
@@ -85,7 +85,7 @@ func put(slots []atomic.Pointer[Object], h uint64, o *Object) bool {
 func (t *table) remove(o *Object) {
 	slots := *t.slots.Load()
 	mask := uint64(len(slots) - 1)
-	for h := maphash.String(t.seed, o.target); ; h++ {
+	for h := maphash.String(t.seed, o.key); ; h++ {
 		switch old := slots[h&mask].Load(); old {
 		case nil:
 			return

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,25 +18,27 @@ type root struct {
 	path string   // as given
 	real string   // without symlinks
 	id   fileID
+	// strict applies kHTTPd's rules of who may see a file: there is no server behind that applies its own.
+	strict bool
 }
 
-func openRoot(path string) (root, error) {
+func openRoot(path string) (*root, error) {
 	real, err := filepath.Abs(path)
 	if err == nil {
 		real, err = filepath.EvalSymlinks(real)
 	}
 	if err != nil {
-		return root{}, fmt.Errorf("open root: %w", err)
+		return nil, fmt.Errorf("open root: %w", err)
 	}
 	dir, err := os.OpenFile(real, os.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
-		return root{}, fmt.Errorf("open root: %w", err)
+		return nil, fmt.Errorf("open root: %w", err)
 	}
 	id, err := identify(int(dir.Fd()))
 	if err != nil {
-		return root{}, errors.Join(fmt.Errorf("open root %q: %w", path, err), dir.Close())
+		return nil, errors.Join(fmt.Errorf("open root %q: %w", path, err), dir.Close())
 	}
-	return root{dir: dir, path: path, real: real, id: id}, nil
+	return &root{dir: dir, path: path, real: real, id: id}, nil
 }
 
 // fileID is what changes when a file or a directory is no longer what it was.
@@ -53,11 +56,15 @@ func identify(fd int) (fileID, error) {
 	if err := unix.Fstat(fd, &st); err != nil {
 		return fileID{}, fmt.Errorf("stat: %w", err)
 	}
+	return identity(&st), nil
+}
+
+func identity(st *unix.Stat_t) fileID {
 	id := fileID{dev: st.Dev, ino: st.Ino, mode: st.Mode, uid: st.Uid, gid: st.Gid}
 	if st.Mode&unix.S_IFMT != unix.S_IFDIR { // a directory's size and times change with any of its entries
 		id.size, id.mtime, id.ctime, id.links = st.Size, st.Mtim, st.Ctim, uint64(st.Nlink)
 	}
-	return id, nil
+	return id
 }
 
 // identifyAtRest identifies a file that nobody has open for writing. It reports false if somebody has: a file system may set
@@ -75,23 +82,87 @@ func identifyAtRest(fd int) (fileID, bool) {
 	return id, err == nil
 }
 
-// stamp is the identity of a file and of every directory on its way. Two walks with the same stamp lead to the
-// same content by the same rules.
+// stamp is the identity of a file, of every directory on its way, and of each one's .htaccess. Two walks with the same stamp lead to
+// the same content by the same rules.
 type stamp struct {
 	file fileID
-	dirs string // identities of directories, as text, to be compared only
+	dirs string // identities, as text, to be compared only
 	real string // the file's path without symlinks
 }
 
 // walked is an opened file and what was seen on the way.
 type walked struct {
 	fd    int
+	name  string // the target that was walked to
 	stamp stamp
 	// names are the paths whose change may change the answer; dirs are the directories that hold them.
 	names, dirs []string
 	// hidden says that the answer may also change by what happens elsewhere: through another hard link to the file,
 	// or to a symlink that only another symlink leads to.
 	hidden bool
+}
+
+// way is how a file was found.
+type way struct {
+	root  *root
+	path  string // decoded; a directory if it ends in '/'
+	index []string
+	walked
+}
+
+// walk goes the way, perhaps again. For a directory, it is the way to the first of the files that stand for it.
+func (w *way) walk() (walked, Refusal) {
+	if !strings.HasSuffix(w.path, "/") {
+		return w.root.walk(w.path)
+	}
+	var passed []string
+	for _, name := range w.index {
+		found, why := w.root.walk(w.path + name)
+		switch why {
+		case Taken:
+			for _, other := range passed {
+				for _, dir := range found.dirs {
+					found.names = append(found.names, filepath.Join(dir, other))
+				}
+			}
+			return found, Taken
+		case Missing:
+			passed = append(passed, name)
+		default:
+			return found, why
+		}
+	}
+	return walked{}, Missing
+}
+
+// find returns the ways to all files that path may mean, below all roots.
+func (c *Cache) find(path string) (ways []way, why Refusal) {
+	c.mu.Lock()
+	roots := append([]*root(nil), c.roots...)
+	c.mu.Unlock()
+	why = Missing
+	for _, r := range roots {
+		w := way{root: r, path: path, index: c.opts.Index}
+		var no Refusal
+		if w.walked, no = w.walk(); no != Taken {
+			if why == Missing {
+				why = no
+			}
+			continue
+		}
+		closeFD(w.fd)
+		switch {
+		case w.stamp.file.size > c.opts.MaxObject:
+			return nil, TooLarge
+		case time.Since(time.Unix(w.stamp.file.mtime.Unix())) < youngest:
+			return nil, TooYoung
+		}
+		ways = append(ways, w)
+	}
+	if len(ways) > 0 {
+		why = Taken
+	}
+	return ways, why
 }
 
 // walk opens the file of target, which begins with '/', and judges everything on the way as a stranger would meet
@@ -103,7 +174,7 @@ func (r *root) walk(target string) (walked, Refusal) {
 	if why != Taken {
 		return walked{}, why
 	}
-	w := walked{fd: fd}
+	w := walked{fd: fd, name: target}
 	if why = r.judge(&w, rel); why != Taken {
 		closeFD(fd)
 		return walked{}, why
@@ -116,7 +187,7 @@ func (r *root) judge(w *walked, rel string) Refusal {
 	if err != nil {
 		return Unreadable
 	}
-	if why := judgeFile(id.mode); why != Taken {
+	if why := r.judgeFile(id.mode); why != Taken {
 		return why
 	}
 	real, ok := r.realPath(w.fd)
@@ -148,13 +219,13 @@ func (r *root) realPath(fd int) (string, bool) {
 	return path, err == nil && (path == r.real || strings.HasPrefix(path, strings.TrimSuffix(r.real, "/")+"/"))
 }
 
-// judgeFile applies kHTTPd's perm_required and perm_forbid: world-readable, and no directory, sticky bit, or any
-// execute bit.
-func judgeFile(mode uint32) Refusal {
+// judgeFile refuses what is no file. If strict, it applies kHTTPd's perm_required and perm_forbid: world-readable, and no sticky bit, nor
+// any execute bit.
+func (r *root) judgeFile(mode uint32) Refusal {
 	switch {
 	case mode&unix.S_IFMT != unix.S_IFREG:
 		return NotRegular
-	case mode&0o004 == 0, mode&(unix.S_ISVTX|0o111) != 0:
+	case r.strict && (mode&0o004 == 0 || mode&(unix.S_ISVTX|0o111) != 0):
 		return Permissions
 	}
 	return Taken
@@ -166,14 +237,14 @@ func (r *root) judgeDirs(w *walked, rel string, ids *strings.Builder) Refusal {
 	for k := range parts {
 		dir := strings.Join(parts[:k], "/")
 		// path is the one without symlinks: an inode has one watch, however many names lead to it.
-		path, id, why := r.judgeDir(dir)
+		path, id, rules, why := r.judgeDir(dir)
 		if why != Taken {
 			return why
 		}
 		if k > 0 && !straight(w.dirs[len(w.dirs)-1], parts[k-1], path) {
 			w.hidden = true
 		}
-		fmt.Fprintf(ids, "%v;", id)
+		fmt.Fprintf(ids, "%v;%v;", id, rules)
 		w.dirs = append(w.dirs, path)
 		w.names = append(w.names, path, filepath.Join(path, ".htaccess"), filepath.Join(path, parts[k]))
 	}
@@ -193,31 +264,38 @@ func straight(dir, name, end string) bool {
 	return err == nil && filepath.Clean(to) == to && filepath.Join(dir, to) == end
 }
 
-func (r *root) judgeDir(rel string) (path string, id fileID, _ Refusal) {
+// judgeDir returns the path of a directory without symlinks, what identifies it, and what identifies its .htaccess.
+func (r *root) judgeDir(rel string) (path string, id, rules fileID, _ Refusal) {
 	if rel == "" {
 		rel = "."
 	}
 	fd, why := r.open(rel, unix.O_PATH|unix.O_DIRECTORY)
 	if why != Taken {
-		return "", id, why
+		return "", id, rules, why
 	}
 	defer closeFD(fd)
 	id, err := identify(fd)
 	if err != nil {
-		return "", id, Unreadable
+		return "", id, rules, Unreadable
 	}
 	path, ok := r.realPath(fd)
 	if !ok {
-		return "", id, Missing
+		return "", id, rules, Missing
 	}
-	if id.mode&0o001 == 0 {
-		return path, id, Permissions
+	if r.strict && id.mode&0o001 == 0 {
+		return path, id, rules, Permissions
 	}
 	var st unix.Stat_t
-	if err := unix.Fstatat(fd, ".htaccess", &st, unix.AT_SYMLINK_NOFOLLOW); !errors.Is(err, unix.ENOENT) {
-		return path, id, Htaccess
+	switch err := unix.Fstatat(fd, ".htaccess", &st, 0); {
+	case err == nil:
+		rules = identity(&st)
+	case !errors.Is(err, unix.ENOENT):
+		return path, id, rules, Unreadable
 	}
-	return path, id, Taken
+	if r.strict && rules != (fileID{}) {
+		return path, id, rules, Htaccess
+	}
+	return path, id, rules, Taken
 }
 
 // open opens rel below the root; the kernel itself sees to it that no symlink and no ".." leads out of it.

@@ -33,30 +33,38 @@ func newWatcher() (*watcher, error) {
 	return &watcher{w, map[string]int{}}, nil
 }
 
-// note registers the names of o, before its file is read. It reports false if the kernel does not tell of their
-// changes and there are too many such objects already.
-func (c *Cache) note(o *Object) bool {
+// note registers the names of o, before the server behind is asked and the file is read. It refuses what would be one too many: of the
+// names that clients invent, or of the objects of whose changes the kernel does not tell.
+func (c *Cache) note(o *Object) Refusal {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, name := range o.life.names {
-		if c.names[name] == nil {
-			c.names[name] = map[*Object]struct{}{}
-		}
-		c.names[name][o] = struct{}{}
+	file := o.life.ways[0].stamp.real
+	if why := c.bounded(&o.asked, file); why != Taken {
+		return why
 	}
-	o.life.watched = c.watch != nil && !o.life.hidden
-	dirs := o.life.dirs
-	o.life.dirs = nil
-	for _, dir := range dirs {
-		if c.watch == nil || c.watch.users[dir] == 0 && (remote(dir) || c.watch.Add(dir) != nil) {
-			o.life.watched = false
-			continue
+	o.life.noted = true
+	c.named.count(&o.asked, file, 1)
+	o.life.watched = c.watch != nil
+	for k := range o.life.ways {
+		w := &o.life.ways[k]
+		for _, name := range w.names {
+			if c.names[name] == nil {
+				c.names[name] = map[*Object]struct{}{}
+			}
+			c.names[name][o] = struct{}{}
 		}
-		c.watch.users[dir]++
-		o.life.dirs = append(o.life.dirs, dir)
+		o.life.watched = o.life.watched && !w.hidden
+		for _, dir := range w.dirs {
+			if c.watch == nil || c.watch.users[dir] == 0 && (remote(dir) || c.watch.Add(dir) != nil) {
+				o.life.watched = false
+				continue
+			}
+			c.watch.users[dir]++
+			o.life.dirs = append(o.life.dirs, dir)
+		}
 	}
 	if o.life.watched {
-		return true
+		return Taken
 	}
 	n := 0
 	for _, other := range c.objects {
@@ -64,7 +72,10 @@ func (c *Cache) note(o *Object) bool {
 			n++
 		}
 	}
-	return n < sweepLimit
+	if n >= sweepLimit {
+		return Unwatched
+	}
+	return Taken
 }
 
 // remote reports whether dir is on a file system whose changes may be made elsewhere, without events here.
@@ -81,21 +92,6 @@ func remote(dir string) bool {
 	return false
 }
 
-// adopt moves the notes of o to done, in one step, so that no event falls between them.
-func (c *Cache) adopt(o, done *Object) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	st := done.life.stamp
-	done.life = o.life
-	done.life.stamp = st
-	for _, name := range o.life.names {
-		if set := c.names[name]; set != nil && !o.life.dead {
-			delete(set, o)
-			set[done] = struct{}{}
-		}
-	}
-}
-
 // abandon ends an object that was never taken.
 func (c *Cache) abandon(o *Object) {
 	c.mu.Lock()
@@ -105,10 +101,17 @@ func (c *Cache) abandon(o *Object) {
 
 // forget undoes note. The caller holds the lock.
 func (c *Cache) forget(o *Object) {
-	for _, name := range o.life.names {
-		if set := c.names[name]; set != nil {
-			if delete(set, o); len(set) == 0 {
-				delete(c.names, name)
+	if !o.life.noted {
+		return
+	}
+	o.life.noted = false
+	c.named.count(&o.asked, o.life.ways[0].stamp.real, -1)
+	for _, w := range o.life.ways {
+		for _, name := range w.names {
+			if set := c.names[name]; set != nil {
+				if delete(set, o); len(set) == 0 {
+					delete(c.names, name)
+				}
 			}
 		}
 	}
@@ -168,12 +171,11 @@ func (c *Cache) sweepLoop(ctx context.Context) {
 }
 
 // sweep walks the way to the objects that nothing else protects, and to the next of the others. It returns those
-// whose turn has not come.
+// whose turn has not come. It also has the objects proven again that are due.
 func (c *Cache) sweep(turn []*Object) []*Object {
-	c.reopenRoot()
+	c.reopenRoots()
 	var now []*Object
 	c.mu.Lock()
-	root := c.root
 	if len(turn) == 0 {
 		for _, o := range c.objects {
 			if o.life.watched {
@@ -185,24 +187,21 @@ func (c *Cache) sweep(turn []*Object) []*Object {
 		if !o.life.watched {
 			now = append(now, o)
 		}
+		c.renew(o)
 	}
 	c.mu.Unlock()
 	n := min(len(turn), max(0, sweepLimit-len(now)))
 	now = append(now, turn[:n]...)
 	for _, o := range now {
-		c.check(&root, o)
+		c.check(o)
 	}
 	return turn[n:]
 }
 
 // check drops o if a walk to its file finds another one, or another way.
-func (c *Cache) check(root *root, o *Object) {
-	w, why := root.walk(o.target)
-	if why == Taken {
-		closeFD(w.fd)
-		if w.stamp == o.life.stamp {
-			return
-		}
+func (c *Cache) check(o *Object) {
+	if c.unchanged(o) {
+		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -212,27 +211,30 @@ func (c *Cache) check(root *root, o *Object) {
 	}
 }
 
-// reopenRoot follows the root's path to another directory: some sites are published by renaming, or by moving a
+// reopenRoots follows the roots' paths to other directories: some sites are published by renaming, or by moving a
 // symlink.
-func (c *Cache) reopenRoot() {
+func (c *Cache) reopenRoots() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var st unix.Stat_t
-	if err := unix.Stat(c.root.path, &st); err == nil && st.Ino == c.root.id.ino && st.Dev == c.root.id.dev {
-		// The same directory may have moved, with a symlink in its old place.
-		if now, ok := c.root.realPath(int(c.root.dir.Fd())); ok && now == c.root.real {
-			return
+	for k, r := range c.roots {
+		var st unix.Stat_t
+		if err := unix.Stat(r.path, &st); err == nil && st.Ino == r.id.ino && st.Dev == r.id.dev {
+			// The same directory may have moved, with a symlink in its old place.
+			if now, ok := r.realPath(int(r.dir.Fd())); ok && now == r.real {
+				continue
+			}
 		}
+		if len(c.objects) > 0 {
+			c.dropAll()
+		}
+		next, err := openRoot(r.path)
+		if err != nil {
+			continue // gone: its files are missing, until it comes back
+		}
+		c.opts.Logger.Info("the root is another directory now", "root", next.path, "real", next.real)
+		next.strict = r.strict
+		c.roots[k] = next
 	}
-	if len(c.objects) > 0 {
-		c.dropAll()
-	}
-	next, err := openRoot(c.root.path)
-	if err != nil {
-		return // gone: its files are missing, until it comes back
-	}
-	c.opts.Logger.Info("the root is another directory now", "root", next.path, "real", next.real)
-	c.root = next
 }
 
 func closeFD(fd int) {

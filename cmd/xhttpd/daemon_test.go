@@ -57,7 +57,7 @@ func TestDaemon(t *testing.T) {
 	p.wantDetached()
 }
 
-// wantDetached expects the interface to be as it was before.
+// wantDetached expects the interface to be as it was before, and no stranger's address to be left.
 func (p *process) wantDetached() {
 	p.t.Helper()
 	p.server.Do(func() {
@@ -67,6 +67,19 @@ func (p *process) wantDetached() {
 		}
 		if x := link.Attrs().Xdp; x != nil && x.Attached {
 			p.t.Errorf("XDP program %d is still attached", x.ProgId)
+		}
+		lo, err := netlink.LinkByName("lo")
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		addrs, err := netlink.AddrList(lo, netlink.FAMILY_ALL)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		for _, a := range addrs {
+			if !a.IP.IsLoopback() {
+				p.t.Errorf("%v is left on the loopback interface", a)
+			}
 		}
 	})
 }
@@ -118,7 +131,7 @@ func TestDaemonBesideAnotherServer(t *testing.T) {
 	}
 	// Its answers are not those of a file server, so nothing is taken.
 	p.dial(p.server.IPv4).get("/a.html")
-	p.until("the file is refused", func() bool { return p.metric("xhttpd_cache_refusals_total", "proof-differs") > 0 })
+	p.until("the file is refused", func() bool { return p.metric("xhttpd_cache_refusals_total", "proof-keepalive") > 0 })
 	idle := p.dial(p.server.IPv4)
 	p.signal(syscall.SIGINT)
 	p.until("new connections pass", func() bool { return strings.Contains(p.log.String(), "stopping") })
@@ -128,6 +141,7 @@ func TestDaemonBesideAnotherServer(t *testing.T) {
 		t.Errorf("exit code %d after SIGINT", code)
 	}
 	idle.get("/still-there")
+	p.wantDetached()
 	p.dial(p.server.IPv4).get("/without-xhttpd")
 }
 

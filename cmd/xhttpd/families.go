@@ -98,6 +98,9 @@ func (d *daemon) cacheFamilies() []metrics.Family {
 		{Name: "xhttpd_cache_evictions_total", Help: "Objects dropped for room.", Read: one(func(s filecache.Stats) float64 { return float64(s.Evicted) })},
 		{Name: "xhttpd_cache_changes_total", Help: "Objects dropped because something had changed.",
 			Read: one(func(s filecache.Stats) float64 { return float64(s.Changed) })},
+		{Name: "xhttpd_cache_proofs_renewed_total", Help: "Objects proven again.", Read: one(func(s filecache.Stats) float64 { return float64(s.Renewed) })},
+		{Name: "xhttpd_cache_forgotten_total", Help: "Misses that were not looked at, because there were too many.",
+			Read: one(func(s filecache.Stats) float64 { return float64(s.Forgotten) })},
 		{Name: "xhttpd_cache_refusals_total", Label: "reason", Help: "Objects not taken, by why.", Read: func(e emit) {
 			s := d.cache.Stats()
 			for r := filecache.Taken + 1; r < filecache.NumRefusals; r++ {

@@ -24,7 +24,7 @@ var relied = map[string][2]string{
 }
 
 func TestFamilies(t *testing.T) {
-	cache, err := filecache.New(filecache.Options{Root: t.TempDir()})
+	cache, err := filecache.New(filecache.Options{Roots: []string{t.TempDir()}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -41,7 +41,7 @@ func (d *daemon) openBuiltin(ctx context.Context) (err error) {
 		return nil
 	}
 	d.builtin, err = backend.Start(ctx, backend.Options{
-		Port: d.cfg.Port, Root: d.cfg.Root, MimeTypes: d.cfg.MimeTypes, SloppyMime: d.cfg.SloppyMime,
+		Port: d.cfg.Port, Root: d.cfg.Roots[0], MimeTypes: d.cfg.MimeTypes, SloppyMime: d.cfg.SloppyMime,
 		IdleTimeout: d.cfg.KeepAliveTimeout, HeadTimeout: d.cfg.HeadTimeout, Logger: d.log,
 	})
 	return err
@@ -49,14 +49,18 @@ func (d *daemon) openBuiltin(ctx context.Context) (err error) {
 
 func (d *daemon) openCache(ctx context.Context) (err error) {
 	opts := filecache.Options{
-		Root: d.cfg.Root, Budget: int64(d.cfg.CacheSize), MaxObject: int64(d.cfg.MaxObject),
+		Roots: d.cfg.Roots, Budget: int64(d.cfg.CacheSize), MaxObject: int64(d.cfg.MaxObject),
+		Private: d.cfg.Private, Public: d.cfg.Public, QueryIgnored: d.cfg.QueryIgnored, Index: d.cfg.Index,
+		Reprove: d.cfg.Reprove, ProofRate: d.cfg.ProofRate,
 		KeepAliveTimeout: d.cfg.KeepAliveTimeout, KeepAliveRequests: d.keepAliveRequests(),
 		Dynamic: d.cfg.Dynamic, MimeTypes: d.cfg.MimeTypes, SloppyMime: d.cfg.SloppyMime, Logger: d.log,
 	}
 	if d.cfg.Backend.Builtin {
 		opts.Server = backend.ServerField
 	} else {
-		opts.Backend = &prover{cfg: d.cfg}
+		s := &stranger{wanted: [2]config.Stranger{d.cfg.Stranger4, d.cfg.Stranger6}, log: d.log}
+		opts.Backend = &prover{cfg: d.cfg, stranger: s}
+		d.aside.Go(func() { s.run(ctx) })
 	}
 	if d.cache, err = filecache.New(opts); err != nil {
 		return err
@@ -84,7 +88,7 @@ func (d *daemon) limits() dataplane.Limits {
 	}
 }
 
-// keepAliveRequests is the setting in the form of filecache and dataplane, where negative means any number.
+// keepAliveRequests is the setting in the form of filecache, where negative means any number.
 func (d *daemon) keepAliveRequests() int {
 	if d.cfg.KeepAliveRequests == 0 {
 		return -1
@@ -170,7 +174,7 @@ func (d *daemon) openLoops(context.Context) error {
 		loop, err := dataplane.New(dataplane.Config{
 			Device: socket, PartialChecksums: socket.PartialChecksums(), Handover: injector, Store: d.cache, Listener: listener, Ours: d.ours, Control: control,
 			Unix: func() int64 { return time.Now().Unix() }, LocalMAC: mac, MTU: d.iface.MTU,
-			MaxConns: d.cfg.MaxConnections, MaxBuffers: d.cfg.MaxBuffers, KeepAliveRequests: d.keepAliveRequests(),
+			MaxConns: d.cfg.MaxConnections, MaxBuffers: d.cfg.MaxBuffers,
 			Limits: d.limits(),
 		})
 		if err != nil {

@@ -2,77 +2,53 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"net"
 	"net/netip"
-	"os"
-	"sync"
 	"time"
 
-	"github.com/xhttpd/xhttpd/filecache"
 	"github.com/xhttpd/xhttpd/internal/config"
-	"github.com/xhttpd/xhttpd/internal/preflight"
-	"github.com/xhttpd/xhttpd/xdp"
 )
 
-const (
-	proofTimeout = 5 * time.Second
-	whereFor     = 10 * time.Second // how long the server is taken to be where it was
-)
+const dialTimeout = 5 * time.Second
 
-// prover asks the server behind, through the kernel, at an address where it listens at present. It implements
+// prover connects to the server behind, through the kernel, where a client's connections are handed to it. It implements
 // filecache.Backend.
 type prover struct {
-	cfg *config.Daemon
-
-	mu    sync.Mutex
-	addr  netip.AddrPort
-	until time.Time
+	cfg      *config.Daemon
+	stranger *stranger
 }
 
-// Head implements filecache.Backend.
-func (p *prover) Head(ctx context.Context, target string) ([]byte, error) {
-	b := filecache.HTTPBackend{Addr: p.where().String(), Host: p.cfg.BackendHost, Timeout: proofTimeout}
-	section, err := b.Head(ctx, target)
+// Dial implements filecache.Backend.
+func (p *prover) Dial(ctx context.Context, local netip.Addr) (net.Conn, error) {
+	to := where(p.cfg, local)
+	from, err := p.stranger.from(to.Addr())
 	if err != nil {
-		p.mu.Lock()
-		p.until = time.Time{} // it may have moved
-		p.mu.Unlock()
+		return nil, err
 	}
-	return section, err
+	d := net.Dialer{Timeout: dialTimeout}
+	d.SetMultipathTCP(false)
+	if from.IsValid() {
+		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))
+	}
+	conn, err := d.DialContext(ctx, "tcp", to.String())
+	if err != nil {
+		return nil, fmt.Errorf("connect to the server behind at %s: %w", to, err)
+	}
+	return conn, nil
 }
 
-func (p *prover) where() netip.AddrPort {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if now := time.Now(); now.After(p.until) {
-		// Errors mean that nothing was found, and the fallbacks of choose are as good as any.
-		listeners, _ := preflight.Listeners(os.DirFS("/proc/thread-self/net"), p.cfg.Backend.Port(p.cfg.Port))
-		served := p.cfg.Addresses
-		if len(served) == 0 {
-			served, _ = xdp.Addresses(p.cfg.Interface)
-		}
-		p.addr, p.until = choose(p.cfg, served, listeners), now.Add(whereFor)
+// where returns where the server behind listens for clients that connect to local.
+func where(cfg *config.Daemon, local netip.Addr) netip.AddrPort {
+	b := cfg.Backend.V4
+	if family(local) == 1 {
+		b = cfg.Backend.V6
 	}
-	return p.addr
-}
-
-// choose returns where to ask: at an address that clients use, so that the answer is that of the right virtual host,
-// if the server listens there; else wherever it listens.
-func choose(cfg *config.Daemon, served, listeners []netip.Addr) netip.AddrPort {
-	port := cfg.Backend.Port(cfg.Port)
-	for _, b := range []netip.AddrPort{cfg.Backend.V4, cfg.Backend.V6} {
-		if b.IsValid() && !b.Addr().IsUnspecified() {
-			return b
-		}
+	if b.IsValid() && !b.Addr().IsUnspecified() {
+		return b
 	}
-	for _, a := range served {
-		if !a.IsLinkLocalUnicast() && preflight.Listening(listeners, a) {
-			return netip.AddrPortFrom(a, port)
-		}
+	if local.IsLinkLocalUnicast() {
+		local = local.WithZone(cfg.Interface)
 	}
-	for _, l := range listeners {
-		if !l.IsUnspecified() && !l.IsLinkLocalUnicast() {
-			return netip.AddrPortFrom(l, port)
-		}
-	}
-	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), port)
+	return netip.AddrPortFrom(local, cfg.Backend.Port(cfg.Port))
 }

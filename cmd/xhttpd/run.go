@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -51,7 +52,7 @@ func (c *runCmd) Run(std *streams) error {
 	signal.Notify(signals, unix.SIGTERM, unix.SIGINT)
 	defer signal.Stop(signals)
 
-	if err := require(&c.Common, c.Root, log); err != nil {
+	if err := require(&c.Common, c.Roots[0], log); err != nil {
 		return err
 	}
 	if err := run(&c.Daemon, log, signals); err != nil {
@@ -127,7 +128,7 @@ func (d *daemon) announce() {
 	if d.admin != nil {
 		admin = d.admin.Addr.String()
 	}
-	d.log.Info("serving", "interface", d.cfg.Interface, "port", d.cfg.Port, "root", d.cfg.Root, "backend", d.cfg.Backend.String(),
+	d.log.Info("serving", "interface", d.cfg.Interface, "port", d.cfg.Port, "root", strings.Join(d.cfg.Roots, " "), "backend", d.cfg.Backend.String(),
 		"mode", d.program.Mode().String(), "zero-copy", d.sockets[0].ZeroCopy(), "queues", len(d.sockets), "admin", admin)
 }
 

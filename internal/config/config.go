@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -29,17 +30,25 @@ const (
 // Daemon are the settings of the daemon.
 type Daemon struct {
 	Common
-	Root  string `required:"" placeholder:"DIR" help:"Directory of the static files: what the server behind serves as '/'."`
-	Admin Admin  `default:"127.0.0.1:9180" help:"Loopback address for /metrics and /healthz, or 'off'."`
+	Roots []string `name:"root" required:"" sep:"none" placeholder:"DIR" help:"Directory of static files: what the server behind serves as '/' on one of its sites; may be repeated. Which site it belongs to shows by the server's answers."`
+	Admin Admin    `default:"127.0.0.1:9180" help:"Loopback address for /metrics and /healthz, or 'off'."`
 
 	CacheSize  Size     `default:"256MiB" help:"Memory for files. Units are kB, MB, GB, KiB, MiB, GiB."`
 	MaxObject  Size     `placeholder:"SIZE" help:"Largest file that is held. Without it, an eighth of the cache's size."`
-	Dynamic    []string `default:"cgi-bin,.." sep:"," help:"A path that contains this text is never static; may be repeated."`
+	Dynamic    []string `default:"cgi-bin" sep:"," help:"A path that contains this text is never static; may be repeated."`
 	SloppyMime bool     `help:"Files of unknown types are text/html. Only with '--backend builtin'."`
 
-	BackendHost       string        `placeholder:"NAME" help:"Host field of the requests by which the server behind is asked what it sends for a file. Without it, the address that is asked."`
+	Index        []string      `default:"index.html" sep:"," help:"Name of a file that stands for its directory, as in Apache's DirectoryIndex; may be repeated."`
+	Private      []string      `placeholder:"PREFIX" sep:"," help:"Nothing below this path, or host and path, is answered from memory; may be repeated."`
+	Public       []string      `placeholder:"PREFIX" sep:"," help:"What lies below this path, or host and path, may be answered from memory even if it is below a private one; may be repeated."`
+	QueryIgnored []string      `placeholder:"PREFIX" sep:"," help:"For paths with this prefix, a query does not matter; may be repeated. Other requests with a query go to the server behind."`
+	Stranger4    Stranger      `default:"auto" help:"Address from which the server behind is asked over IPv4, put on the loopback interface for the time: 'auto' is a random one of 203.0.113.0/24, 'off' is to ask as this host."`
+	Stranger6    Stranger      `default:"auto" help:"The same for IPv6: 'auto' is a random one of 2001:db8::/32."`
+	Reprove      time.Duration `default:"60s" help:"How long what the server behind has said of a file is taken for true before it is asked again."`
+	ProofRate    int           `default:"200" help:"About how many files in a second the server behind is asked for at most."`
+
 	KeepAliveTimeout  time.Duration `name:"keepalive-timeout" default:"5s" help:"How long a connection may be idle. It must be the server's KeepAliveTimeout, or no file will be taken."`
-	KeepAliveRequests int           `name:"keepalive-requests" default:"100" help:"How many further requests a connection may make, 0 for any number. It must be the server's MaxKeepAliveRequests, or no file will be taken."`
+	KeepAliveRequests int           `name:"keepalive-requests" default:"100" help:"How many further requests a connection may make, 0 for any number. Only with '--backend builtin': of other servers it is learnt."`
 	HeadTimeout       time.Duration `default:"20s" help:"How long a request may stay incomplete before the server behind gets it as it is."`
 	StallTimeout      time.Duration `default:"5m" help:"How long a client may take nothing of a response before its connection is reset. Apache's Timeout."`
 	CongestionControl string        `enum:"auto,bbr,cubic,reno" default:"auto" help:"Algorithm of TCP congestion control: bbr, cubic or reno; 'auto' is the kernel's own (net.ipv4.tcp_congestion_control), cubic if xhttpd lacks that one."`
@@ -83,8 +92,18 @@ func (c *Daemon) Validate() error {
 		return err
 	}
 	switch {
-	case c.Root == "":
+	case len(c.Roots) == 0 || slices.Contains(c.Roots, ""):
 		return fmt.Errorf("--root is empty: give the directory of the static files")
+	case c.Backend.Builtin && len(c.Roots) > 1:
+		return fmt.Errorf("--root: the builtin server has only one")
+	case c.Reprove < time.Second:
+		return fmt.Errorf("--reprove %s: give 1s or more", c.Reprove)
+	case c.ProofRate < 1:
+		return fmt.Errorf("--proof-rate %d: give 1 or more", c.ProofRate)
+	case !family(c.Stranger4, true):
+		return fmt.Errorf("--stranger4 %s: give an IPv4 address", c.Stranger4)
+	case !family(c.Stranger6, false):
+		return fmt.Errorf("--stranger6 %s: give an IPv6 address", c.Stranger6)
 	case c.CacheSize < 1<<20:
 		return fmt.Errorf("--cache-size %s: give at least 1MiB", c.CacheSize)
 	case c.MaxObject > c.CacheSize:
@@ -104,6 +123,9 @@ func (c *Daemon) Validate() error {
 	return nil
 }
 
+// family reports whether s is an address of the family that it is for, or none.
+func family(s Stranger, four bool) bool { return !s.Addr().IsValid() || s.Addr().Is4() == four }
+
 // validateServer judges what must fit the server behind.
 func (c *Daemon) validateServer() error {
 	switch {
@@ -111,8 +133,6 @@ func (c *Daemon) validateServer() error {
 		return fmt.Errorf("--admin %s: the server behind listens on that port; give another", c.Admin)
 	case c.SloppyMime && !c.Backend.Builtin:
 		return fmt.Errorf("--sloppy-mime: another server knows its types itself; this is for '--backend builtin'")
-	case c.BackendHost != "" && c.Backend.Builtin:
-		return fmt.Errorf("--backend-host: the builtin server is not asked; this is for other servers")
 	case c.KeepAliveTimeout%time.Second != 0 || c.KeepAliveTimeout < time.Second || c.KeepAliveTimeout > maxTimeout:
 		return fmt.Errorf("--keepalive-timeout %s: give whole seconds, from 1s to %s", c.KeepAliveTimeout, maxTimeout)
 	case c.KeepAliveRequests < 0 || c.KeepAliveRequests > maxKeepAliveRequests:

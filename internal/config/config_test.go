@@ -108,7 +108,8 @@ func where(a netip.AddrPort) string {
 // daemon returns settings as the command line's defaults are, changed.
 func daemon(t *testing.T, change func(*Daemon)) Daemon {
 	d := Daemon{
-		Common: Common{Interface: "eth0", Port: 80, Mode: "auto", ZeroCopy: "auto"}, Root: "/var/www/html", CacheSize: 256 << 20, Dynamic: []string{"cgi-bin", ".."},
+		Common: Common{Interface: "eth0", Port: 80, Mode: "auto", ZeroCopy: "auto"}, Roots: []string{"/var/www/html"}, CacheSize: 256 << 20, Dynamic: []string{"cgi-bin"},
+		Reprove: time.Minute, ProofRate: 200,
 		KeepAliveTimeout: 5 * time.Second, KeepAliveRequests: 100, HeadTimeout: 20 * time.Second, StallTimeout: 5 * time.Minute,
 		Limits:         Limits{Prefix4: 32, Prefix6: 64, MinRate: 128, MinRatePeriod: 5 * time.Minute, SlowHeads: 2, Strays: 10000},
 		MaxConnections: 65536, MaxBuffers: 4096, Grace: 30 * time.Second,
@@ -120,7 +121,25 @@ func daemon(t *testing.T, change func(*Daemon)) Daemon {
 	return d
 }
 
+func TestStranger(t *testing.T) {
+	for text, want := range map[string]string{
+		"": "auto", "auto": "auto", "off": "off", "203.0.113.7": "203.0.113.7", "2001:db8::7": "2001:db8::7",
+		"127.0.0.1": "", "::1": "", "fe80::1": "", "224.0.0.1": "", "0.0.0.0": "", "stranger": "", "::ffff:1.2.3.4": "",
+	} {
+		var s Stranger
+		if err := s.UnmarshalText([]byte(text)); (err == nil) != (want != "") || err == nil && s.String() != want {
+			t.Errorf("%q: %s, %v; want %q", text, s, err, want)
+		}
+	}
+}
+
 func TestValidate(t *testing.T) {
+	stranger := func(text string) (s Stranger) {
+		if err := s.UnmarshalText([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
 	backend := func(text string) Backend {
 		var b Backend
 		if err := b.UnmarshalText([]byte(text)); err != nil {
@@ -148,7 +167,7 @@ func TestValidate(t *testing.T) {
 			address("2001:db8::1")(d)
 			d.Backend = backend("127.0.0.1:8080")
 		}, "takes no connections of that address family"},
-		{"no root", func(d *Daemon) { d.Root = "" }, "--root"},
+		{"no root", func(d *Daemon) { d.Roots = nil }, "--root"},
 		{"admin on the served port", func(d *Daemon) { d.Port = 9180 }, "--admin"},
 		{"admin on the backend's port", func(d *Daemon) { d.Backend = backend(":9180") }, "--admin"},
 		{"admin off", func(d *Daemon) { d.Admin = Admin{} }, ""},
@@ -178,7 +197,13 @@ func TestValidate(t *testing.T) {
 		{"nothing is dynamic", func(d *Daemon) { d.Dynamic = nil }, ""},
 		{"sloppy", func(d *Daemon) { d.SloppyMime = true }, "--sloppy-mime"},
 		{"sloppy and builtin", func(d *Daemon) { d.SloppyMime, d.Backend = true, backend("builtin") }, ""},
-		{"a name for the builtin server", func(d *Daemon) { d.BackendHost, d.Backend = "www", backend("builtin") }, "--backend-host"},
+		{"two roots", func(d *Daemon) { d.Roots = append(d.Roots, "/srv") }, ""},
+		{"two roots for the builtin server", func(d *Daemon) { d.Roots, d.Backend = append(d.Roots, "/srv"), backend("builtin") }, "--root"},
+		{"proven all the time", func(d *Daemon) { d.Reprove = 0 }, "--reprove"},
+		{"never proven", func(d *Daemon) { d.ProofRate = 0 }, "--proof-rate"},
+		{"strangers", func(d *Daemon) { d.Stranger4, d.Stranger6 = stranger("203.0.113.7"), stranger("off") }, ""},
+		{"stranger of IPv6 for IPv4", func(d *Daemon) { d.Stranger4 = stranger("2001:db8::7") }, "--stranger4"},
+		{"stranger of IPv4 for IPv6", func(d *Daemon) { d.Stranger6 = stranger("203.0.113.7") }, "--stranger6"},
 	} {
 		d := daemon(t, c.change)
 		err := d.Validate()

@@ -92,7 +92,7 @@ func benchLoop(tb testing.TB, n int) (*Loop, *peers, *tcpstate.Time) {
 	s := newStage(tb, nil)
 	p := newPeers(n)
 	cfg := s.loop.cfg
-	cfg.Device, cfg.MaxConns, cfg.KeepAliveRequests, cfg.Control = p, 2*n, -1, tcpstate.BBR
+	cfg.Device, cfg.MaxConns, cfg.Control = p, 2*n, tcpstate.BBR
 	l, err := New(cfg)
 	if err != nil {
 		tb.Fatal(err)
@@ -188,8 +188,8 @@ func BenchmarkStages(b *testing.B) {
 	var resp filecache.Response
 	b.Run("respond", func(b *testing.B) {
 		for b.Loop() {
-			o = l.cfg.Store.Lookup(r.Target)
-			resp, _ = o.Respond(&r, -1, int64(l.unix))
+			o = l.cfg.Store.Lookup(l.slots.at(1).flow.Local, &r)
+			resp, _ = o.Respond(&r, 0, int64(l.unix))
 		}
 	})
 	s := l.slots.at(1)

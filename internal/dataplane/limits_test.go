@@ -238,7 +238,7 @@ func TestUnknownToKernel(t *testing.T) {
 
 // From descriptor to descriptor nothing is allocated.
 func TestNoAllocation(t *testing.T) {
-	s := newStage(t, func(cfg *Config) { cfg.KeepAliveRequests = -1 })
+	s := newStage(t, nil)
 	c := s.client()
 	c.connect()
 	c.say(getSmall)

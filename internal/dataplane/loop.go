@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/xhttpd/xhttpd/filecache"
+	"github.com/xhttpd/xhttpd/internal/httpwire"
 	"github.com/xhttpd/xhttpd/internal/wire"
 	"github.com/xhttpd/xhttpd/tcpstate"
 )
@@ -39,10 +40,10 @@ type Handover interface {
 
 // Store is where static objects come from. *filecache.Cache is one.
 type Store interface {
-	// Lookup returns the object for a request target, or nil. It neither blocks nor allocates.
-	Lookup(target []byte) *filecache.Object
-	// Want notes that target was asked for and is missing. It does not block.
-	Want(target []byte)
+	// Lookup returns the object that r asks for at the address local, or nil. It neither blocks nor allocates.
+	Lookup(local [16]byte, r *httpwire.Request) *filecache.Object
+	// Want notes that r was asked for at local and is missing, or stale. It does not block.
+	Want(local [16]byte, r *httpwire.Request)
 }
 
 // Config is what a Loop works with. Every field without a default must be set.
@@ -69,9 +70,6 @@ type Config struct {
 	// MaxBuffers bounds the connections that may hold an incomplete or waiting request, of
 	// tcpstate.RecvBufSize octets each. Default 4,096.
 	MaxBuffers int
-	// KeepAliveRequests is how many further requests a connection may make after its first, as Apache's
-	// MaxKeepAliveRequests; negative: any number.
-	KeepAliveRequests int
 	// HandoverTimeout is how long a hand-over is tried again when the server accepts no connections,
 	// before the client gets a RST. Default 30 s; it must be less than the redirector keeps its records.
 	HandoverTimeout time.Duration
@@ -115,7 +113,9 @@ type Loop struct {
 	fresh  tcpstate.Conn // where Accept puts a connection before it has a slot
 	give   giver
 	given  recent
-	hand   tcpstate.Handover // here, because what goes to an interface may stay there, and would move to the heap
+	// Here, because what goes to an interface may stay there, and would move to the heap:
+	hand    tcpstate.Handover
+	request httpwire.Request
 
 	count    counters
 	draining bool

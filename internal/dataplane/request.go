@@ -82,9 +82,9 @@ func (l *Loop) tellHeld(s *slot, buf *tcpstate.RecvBuf) {
 // were. It stops at the first that is not ours, and sets flagWant.
 func (l *Loop) serve(i uint32, data []byte) (used int) {
 	s := l.slots.at(i)
-	var r httpwire.Request
+	r := &l.request
 	for used < len(data) && s.flags&(flagWant|flagClosing) == 0 && !l.work.full(s) {
-		n, verdict, why := httpwire.Parse(data[used:], &r)
+		n, verdict, why := httpwire.Parse(data[used:], r)
 		switch verdict {
 		case httpwire.Partial:
 			return used
@@ -92,7 +92,7 @@ func (l *Loop) serve(i uint32, data []byte) (used int) {
 			l.want(s, Reason(why))
 			return used
 		}
-		if !l.respond(s, &r, n) {
+		if !l.respond(s, r, n) {
 			return used
 		}
 		used += n
@@ -102,18 +102,21 @@ func (l *Loop) serve(i uint32, data []byte) (used int) {
 
 // respond begins the response to r, whose head is n octets long, or wants a hand-over and reports false.
 func (l *Loop) respond(s *slot, r *httpwire.Request, n int) bool {
-	object := l.cfg.Store.Lookup(r.Target)
+	object := l.cfg.Store.Lookup(s.flow.Local, r)
 	if object == nil {
-		l.cfg.Store.Want(r.Target)
-		l.want(s, ReasonMiss)
+		l.cfg.Store.Want(s.flow.Local, r)
+		why := ReasonMiss
+		if len(r.Path) < len(r.Target) {
+			why = Reason(httpwire.Query)
+		}
+		l.want(s, why)
 		return false
 	}
-	left := -1
-	if l.cfg.KeepAliveRequests >= 0 {
-		left = max(0, l.cfg.KeepAliveRequests-int(s.served))
-	}
-	response, ok := object.Respond(r, left, int64(l.unix))
+	response, ok := object.Respond(r, int(s.served), int64(l.unix))
 	if !ok {
+		if object.Stale(int64(l.unix)) {
+			l.cfg.Store.Want(s.flow.Local, r)
+		}
 		l.want(s, ReasonVariant)
 		return false
 	}

@@ -149,12 +149,16 @@ func TestSimClose(t *testing.T) {
 	})
 }
 
-// A connection may make KeepAliveRequests further requests after its first; the last answer says close, and what is
+// A connection may make a number of further requests after its first; the last answer says close, and what is
 // asked behind that is thrown away.
 func TestSimKeepAliveRequests(t *testing.T) {
 	overPaths(t, 8, func(t *testing.T, p simPath, seed uint64) {
 		for _, pipelined := range []bool{false, true} {
-			w := newSim(t, seed, p, func(s *simSetup) { s.loop.KeepAliveRequests = 5 })
+			cache, err := simShortStore()
+			if err != nil {
+				t.Fatal(err)
+			}
+			w := newSim(t, seed, p, func(s *simSetup) { s.loop.Store = &fakeStore{cache: cache} })
 			k := w.talk(p.client, static(1), static(100), static(1400), static(0), static(10_000), static(100))
 			k.pipelined = pipelined
 			k.ask()

@@ -42,8 +42,13 @@ var simOctets = sync.OnceValue(func() []byte {
 
 func simBody(size int) []byte { return simOctets()[:size] }
 
-// simStore is one cache for all worlds.
-var simStore = sync.OnceValues(func() (*filecache.Cache, error) {
+// simStore is one cache for all worlds; simShortStore is another, whose connections may make 5 requests after the first.
+var (
+	simStore      = sync.OnceValues(func() (*filecache.Cache, error) { return newSimStore(-1) })
+	simShortStore = sync.OnceValues(func() (*filecache.Cache, error) { return newSimStore(5) })
+)
+
+func newSimStore(requests int) (*filecache.Cache, error) {
 	dir, err := os.MkdirTemp("", "sim")
 	if err != nil {
 		return nil, err
@@ -56,7 +61,7 @@ var simStore = sync.OnceValues(func() (*filecache.Cache, error) {
 	if err := os.Mkdir(root, 0o755); err != nil { //nolint:gosec // must be world-readable
 		return nil, err
 	}
-	cache, err := filecache.New(filecache.Options{Root: root, MimeTypes: types, KeepAliveRequests: -1})
+	cache, err := filecache.New(filecache.Options{Roots: []string{root}, MimeTypes: types, KeepAliveRequests: requests})
 	if err != nil {
 		return nil, err
 	}
@@ -70,12 +75,12 @@ var simStore = sync.OnceValues(func() (*filecache.Cache, error) {
 		if err := os.Chtimes(path, old, old); err != nil {
 			return nil, err
 		}
-		if why := cache.Fill(context.Background(), "/"+name); why != filecache.Taken {
+		if why := cache.Fill(context.Background(), [16]byte{}, requestOf("/"+name)); why != filecache.Taken {
 			return nil, fmt.Errorf("fill %s: %v", name, why)
 		}
 	}
 	return cache, nil
-})
+}
 
 // simSetup is what a world is made of.
 type simSetup struct {
@@ -96,7 +101,7 @@ func newSim(t *testing.T, seed uint64, path simPath, changes ...func(*simSetup))
 	s.tcp.StallTimeout = 60 * tcpstate.Second
 	s.loop = Config{
 		Store: &fakeStore{cache: cache}, Unix: func() int64 { return 1.7e9 },
-		LocalMAC: netsim.HostMAC(), MaxConns: 200, MaxBuffers: 150, KeepAliveRequests: -1,
+		LocalMAC: netsim.HostMAC(), MaxConns: 200, MaxBuffers: 150,
 		Control: tcpstate.Control(seed % uint64(tcpstate.NumControls)),
 	}
 	for _, change := range changes {

@@ -14,6 +14,7 @@ import (
 	"github.com/google/gopacket/layers"
 
 	"github.com/xhttpd/xhttpd/filecache"
+	"github.com/xhttpd/xhttpd/internal/httpwire"
 	"github.com/xhttpd/xhttpd/internal/wire"
 	"github.com/xhttpd/xhttpd/tcpstate"
 )
@@ -100,8 +101,17 @@ type fakeStore struct {
 	wanted []string
 }
 
-func (s *fakeStore) Lookup(target []byte) *filecache.Object { return s.cache.Lookup(target) }
-func (s *fakeStore) Want(target []byte)                     { s.wanted = append(s.wanted, string(target)) }
+func (s *fakeStore) Lookup(local [16]byte, r *httpwire.Request) *filecache.Object {
+	return s.cache.Lookup(local, r)
+}
+func (s *fakeStore) Want(_ [16]byte, r *httpwire.Request) {
+	s.wanted = append(s.wanted, string(r.Target))
+}
+
+// requestOf is a plain request for a target.
+func requestOf(target string) *httpwire.Request {
+	return &httpwire.Request{Target: []byte(target), Path: []byte(target)}
+}
 
 const (
 	small = "0123456789"
@@ -137,12 +147,12 @@ func newStage(t testing.TB, change func(*Config)) *stage {
 			t.Fatal(err)
 		}
 	}
-	cache, err := filecache.New(filecache.Options{Root: root, MimeTypes: types})
+	cache, err := filecache.New(filecache.Options{Roots: []string{root}, MimeTypes: types, KeepAliveRequests: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, target := range []string{"/small.txt", "/large.txt", "/kilo.txt"} {
-		if why := cache.Fill(t.Context(), target); why != filecache.Taken {
+		if why := cache.Fill(t.Context(), [16]byte{}, requestOf(target)); why != filecache.Taken {
 			t.Fatalf("fill %s: %v", target, why)
 		}
 	}
@@ -153,7 +163,7 @@ func newStage(t testing.TB, change func(*Config)) *stage {
 	cfg := Config{
 		Device: s.device, Handover: s.kernel, Store: s.store, Unix: func() int64 { return 1.7e9 },
 		Listener: tcpstate.NewListener(tcpstate.DefaultConfig(), wire.Key{K0: 1, K1: 2}),
-		LocalMAC: wire.MAC(localMAC), MTU: mtu, MaxConns: 100, MaxBuffers: 10, KeepAliveRequests: 100,
+		LocalMAC: wire.MAC(localMAC), MTU: mtu, MaxConns: 100, MaxBuffers: 10,
 	}
 	if change != nil {
 		change(&cfg)

@@ -33,6 +33,7 @@ func TestIdentity(t *testing.T) {
 	s.warm(ownTargets(all))
 	t.Logf("cold and filled after %v", time.Since(begin).Round(time.Second))
 	r.run("warm", all, watched, behind)
+	s.filled()
 	r.share(all)
 	r.known()
 	t.Logf("%d conversations with each server, %d of them the same but for Keep-Alive's max behind a hand-over, in %v", r.talks, r.restarts, time.Since(begin).Round(time.Second))
@@ -56,12 +57,12 @@ func (r *runner) run(phase string, cases []testCase, ways ...way) (sum tally) {
 	r.Helper()
 	var wg sync.WaitGroup
 	free := make(chan struct{}, atOnce)
-	for k, c := range cases {
+	for _, c := range cases {
 		for _, w := range ways {
 			free <- struct{}{}
 			wg.Go(func() {
 				defer func() { <-free }()
-				n := r.one(phase, c, w, k%2 == 1)
+				n := r.one(phase, c, w)
 				r.mu.Lock()
 				sum = sum.plus(n)
 				r.mu.Unlock()
@@ -73,9 +74,9 @@ func (r *runner) run(phase string, cases []testCase, ways ...way) (sum tally) {
 }
 
 // one compares one conversation, and counts what Apache alone gave.
-func (r *runner) one(phase string, c testCase, w way, six bool) tally {
+func (r *runner) one(phase string, c testCase, w way) tally {
 	pieces := w.pieces(c)
-	theirs, ours := r.both(pieces, six)
+	theirs, ours := r.both(pieces, c.six)
 	what, restarted := compare(theirs, ours)
 	answers := split(theirs.octets)
 	n := tally{cases: 1, answers: count(answers)}
@@ -98,7 +99,7 @@ func (r *runner) one(phase string, c testCase, w way, six bool) tally {
 	}
 	r.differs[c.String()] = true
 	if known[c.String()] == "" {
-		r.report("%s, %s, %s, IPv6: %v: sent %s\n%s", c, phase, w, six, shown(pieces), what)
+		r.report("%s, %s, %s, IPv6: %v: sent %s\n%s", c, phase, w, c.six, shown(pieces), what)
 	}
 	return n
 }
@@ -133,12 +134,27 @@ func (s *stage) warm(targets []string) {
 			free <- struct{}{}
 			wg.Go(func() {
 				defer func() { <-free }()
-				s.converse(s.Address(false), []string{head(target)})
+				for _, six := range []bool{false, true} {
+					s.converse(s.Address(six), []string{head(target)})
+				}
 			})
 		}
 		wg.Wait()
-		return s.Metric("cache_objects") >= float64(len(targets))
+		return s.Metric("cache_objects") >= 2*float64(len(targets))
 	})
+}
+
+// filled waits until the cache has what it takes: until it takes nothing more for a while.
+func (s *stage) filled() {
+	s.Helper()
+	for objects := -1.0; ; {
+		now := s.Metric("cache_objects")
+		if now == objects {
+			return
+		}
+		objects = now
+		time.Sleep(3 * time.Second) // a second look comes a second after the first
+	}
 }
 
 // settled returns how many answers xhttpd has given, once that no longer grows: the counter is published behind the frames.

@@ -35,7 +35,11 @@ func newStage(t *testing.T, own []string) *stage {
 }
 
 func (s *stage) startDaemon() {
-	s.StartDaemon("--address", s.Address(false), "--address", s.Address(true))
+	args := []string{"--address", s.Address(false), "--address", s.Address(true)}
+	for _, site := range []string{"one", "two", "eight"} {
+		args = append(args, "--root", filepath.Join(s.Dir, site))
+	}
+	s.StartDaemon(args...)
 }
 
 func (s *stage) must(err error) {
