@@ -65,6 +65,7 @@ type Cache struct {
 	opts   Options
 	types  mimeTypes
 	sites  map[string]bool
+	agents [][]byte
 	table  *table
 	wants  chan string // keys, as they are asked for
 	todo   chan string // keys to be filled
@@ -77,6 +78,7 @@ type Cache struct {
 	objects map[string]*Object // by key
 	bodies  map[bodyKey]*body
 	filling map[string]bool // by key
+	waiting int64           // octets of bodies that wait for a second look
 	bytes   int64
 	hand    []*Object // eviction's clock; dropped objects leave it when the hand comes by
 	names   map[string]map[*Object]struct{}
@@ -123,6 +125,9 @@ func New(opts Options) (*Cache, error) {
 	}
 	for _, name := range opts.Hosts {
 		c.sites[name] = true
+	}
+	for _, part := range opts.Agents {
+		c.agents = append(c.agents, []byte(part))
 	}
 	if opts.Backend == nil {
 		var err error

@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/xhttpd/xhttpd/internal/httpwire"
@@ -106,12 +107,10 @@ func (c *Cache) Fill(ctx context.Context, local [16]byte, r *httpwire.Request) R
 func (c *Cache) fill(ctx context.Context, key string) Refusal {
 	o, p, why := c.prove(ctx, key)
 	if why == Taken && p != nil {
-		select {
-		case c.looks <- look{o, p}:
+		if c.park(o, p) {
 			return parked
-		default:
-			why = Busy
 		}
+		why = Busy
 	}
 	return c.finish(o, why)
 }
@@ -124,7 +123,7 @@ func (c *Cache) prove(ctx context.Context, key string) (o *Object, p *proof, why
 	if why != Taken {
 		return o, nil, why
 	}
-	if o.life.ways, why = c.find(path); why != Taken {
+	if o.life.ways, why = c.find(path, o.asked.coding != absentField); why != Taken {
 		return o, nil, why
 	}
 	if why = c.note(o); why != Taken {
@@ -174,10 +173,13 @@ func (c *Cache) match(o *Object, got *answer) Refusal {
 			c.shareBody(o, bodyKey{file: id})
 			return Taken
 		}
-		if o.modified != 0 && o.modified != modified.Unix() {
+		if o.modified != 0 && !slices.Contains(w.times, o.modified) {
 			continue // the same content, but of another file
 		}
 		if !bytes.Equal(content, got.content) {
+			if !w.coded {
+				continue
+			}
 			plain, err := got.decoded(int64(len(content)))
 			if err != nil || !bytes.Equal(content, plain) {
 				continue

@@ -1,6 +1,7 @@
 package filecache
 
 import (
+	"bytes"
 	"encoding/hex"
 	"net/netip"
 	"strings"
@@ -64,21 +65,10 @@ func (c *Cache) queryIgnored(path []byte) bool {
 
 // oldBrowser reports whether agent is one that the server's configuration treats in a way of its own.
 func (c *Cache) oldBrowser(agent []byte) bool {
-	for _, pattern := range c.opts.Agents {
-		if contains(agent, pattern) {
+	for _, part := range c.agents {
+		if bytes.Contains(agent, part) {
 			return true
 		}
-	}
-	return false
-}
-
-// contains reports whether part is in b. It is bytes.Contains, for a string.
-func contains(b []byte, part string) bool {
-	for len(b) >= len(part) {
-		if string(b[:len(part)]) == part {
-			return true
-		}
-		b = b[1:]
 	}
 	return false
 }

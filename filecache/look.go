@@ -12,7 +12,33 @@ type look struct {
 	p *proof
 }
 
-const maxLooks = 2048 // that wait
+// maxLooks is how many may wait. Their bodies may take a quarter of the budget besides.
+const maxLooks = 2048
+
+// park has o wait for its second look. It reports false if too much waits already.
+func (c *Cache) park(o *Object, p *proof) bool {
+	p.answers[kind200].body, p.answers[kind200].content = nil, nil // o has it
+	size := int64(len(o.octets))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.waiting > 0 && c.waiting+size > c.opts.Budget/4 {
+		return false
+	}
+	select {
+	case c.looks <- look{o, p}:
+		c.waiting += size
+		return true
+	default:
+		return false
+	}
+}
+
+// unpark undoes park.
+func (c *Cache) unpark(o *Object) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waiting -= int64(len(o.octets))
+}
 
 func (c *Cache) lookLoop(ctx context.Context) {
 	for {
@@ -24,6 +50,7 @@ func (c *Cache) lookLoop(ctx context.Context) {
 				if !sleep(ctx, time.Until(l.p.due)) {
 					return
 				}
+				c.unpark(l.o)
 				c.settle(l.o.key, c.finish(l.o, c.secondLook(ctx, l.p)))
 			} else if c.allowed(ctx) {
 				c.lookAgain(ctx, l.o)

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -397,7 +398,9 @@ func TestCodings(t *testing.T) {
 							return strings.Replace(h, fmt.Sprintf("Content-Length: %d", len(b.body)), "Transfer-Encoding: chunked", 1)
 						}
 					}
-					why := s.fill("/a.png")
+					r := plain("/a.png")
+					r.AcceptEncoding = []byte(coding)
+					why := s.Fill(t.Context(), address, r)
 					if torn {
 						if why != ProofContent {
 							t.Errorf("%v", why)
@@ -407,7 +410,7 @@ func TestCodings(t *testing.T) {
 					if why != Taken {
 						t.Fatal(why)
 					}
-					o := s.look("/a.png")
+					o := s.Lookup(address, r)
 					if string(o.octets) != b.body {
 						t.Errorf("body %q, want %q", o.octets, b.body)
 					}
@@ -418,6 +421,152 @@ func TestCodings(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A server may give a file that was compressed beforehand; then it is watched, too.
+func TestCompressedBeforehand(t *testing.T) {
+	content := strings.Repeat("content ", 100)
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	w.Write([]byte(content)) //nolint:errcheck // into memory
+	w.Close()
+	for name, change := range map[string]func(s *stage){
+		"changed":        func(s *stage) { s.put("a.png.gz", "x") },
+		"removed":        func(s *stage) { s.must(os.Remove(s.root + "/a.png.gz")) },
+		"another coding": func(s *stage) { s.put("a.png.br", "x") },
+	} {
+		for _, events := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, events: %v", name, events), func(t *testing.T) {
+				t.Parallel()
+				s, server := imitated(t, content)
+				s.put("a.png.gz", b.String())
+				s.must(os.Chtimes(s.root+"/a.png.gz", server.modified, server.modified.Add(-time.Hour)))
+				server.body, server.modified = b.String(), s.modified("a.png.gz")
+				server.fields = func(time.Time) string { return "Vary: Accept-Encoding\r\nContent-Encoding: gzip\r\n" }
+				if events {
+					s.run()
+					s.until("events are on", func() bool { s.mu.Lock(); defer s.mu.Unlock(); return s.watch != nil })
+				}
+				if why := s.fill("/a.png"); why != ProofContent {
+					t.Errorf("to somebody who does not accept it: %v", why)
+				}
+				r := plain("/a.png")
+				r.AcceptEncoding = []byte("gzip")
+				if why := s.Fill(t.Context(), address, r); why != Taken {
+					t.Fatal(why)
+				}
+				o := s.Lookup(address, r)
+				change(s)
+				s.until("the object is gone", func() bool {
+					if !events {
+						s.sweep(nil)
+					}
+					return s.Lookup(address, r) != o
+				})
+			})
+		}
+	}
+}
+
+// The .htaccess files on the way are watched like the file.
+func TestHtaccessOfProven(t *testing.T) {
+	for name, c := range map[string]struct{ before, change func(s *stage) }{
+		"comes":          {func(*stage) {}, func(s *stage) { s.put(".htaccess", "x") }},
+		"comes as link":  {func(*stage) {}, func(s *stage) { s.must(os.Symlink("a.png", s.root+"/d/.htaccess")) }},
+		"goes":           {func(s *stage) { s.put("d/.htaccess", "x") }, func(s *stage) { s.must(os.Remove(s.root + "/d/.htaccess")) }},
+		"changes":        {func(s *stage) { s.put("d/.htaccess", "x") }, func(s *stage) { s.put("d/.htaccess", "y") }},
+		"closes":         {func(s *stage) { s.put("d/.htaccess", "x") }, func(s *stage) { s.must(os.Chmod(s.root+"/d/.htaccess", 0)) }},
+		"root's changes": {func(s *stage) { s.put(".htaccess", "x") }, func(s *stage) { s.put(".htaccess", "y") }},
+	} {
+		for _, events := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, events: %v", name, events), func(t *testing.T) {
+				t.Parallel()
+				s, server := imitated(t, "content")
+				s.put("d/a.png", "content")
+				server.modified = s.modified("d/a.png")
+				c.before(s)
+				if events {
+					s.run()
+					s.until("events are on", func() bool { s.mu.Lock(); defer s.mu.Unlock(); return s.watch != nil })
+				}
+				if why := s.fill("/d/a.png"); why != Taken {
+					t.Fatal(why)
+				}
+				o := s.look("/d/a.png")
+				c.change(s)
+				s.until("the object is gone", func() bool {
+					if !events {
+						s.sweep(nil)
+					}
+					return s.look("/d/a.png") != o
+				})
+			})
+		}
+	}
+}
+
+// Sites may have the same file: nobody knows which of them it was, so all are watched.
+func TestSameFileInTwoRoots(t *testing.T) {
+	for _, k := range []int{0, 1} {
+		s, server := imitated(t, "content")
+		other := s.root + "-other"
+		s.must(os.Mkdir(other, 0o755))
+		r, err := openRoot(other)
+		s.must(err)
+		s.Cache.roots = append(s.Cache.roots, r)
+		s.put("../root-other/a.png", "content")
+		s.must(os.Chtimes(other+"/a.png", server.modified, server.modified))
+		if why := s.fill("/a.png"); why != Taken {
+			t.Fatal(why)
+		}
+		s.must(os.Remove([]string{s.root, other}[k] + "/a.png"))
+		s.sweep(nil)
+		if s.look("/a.png") != nil {
+			t.Errorf("file %d is gone, and the object is not", k)
+		}
+	}
+}
+
+// A template of whatever a server says either is none, or says the same at the same time.
+func FuzzTemplate(f *testing.F) {
+	for _, a := range stock("content", keepAlive{"timeout=5", 100}) {
+		f.Add(a.head, uint8(0))
+	}
+	f.Add("HTTP/1.1 200 OK\r\nDate: Wed, 18 Nov 2026 11:06:40 GMT\r\nCache-Control: a, max-age=3599\r\nExpires: Wed, 18 Nov 2026 12:06:40 GMT\r\nConnection: close\r\n\r\n", uint8(1))
+	f.Fuzz(func(t *testing.T, head string, which uint8) {
+		a := answer{head: head}
+		if a.lines, a.status = splitHead(head); a.status == 0 {
+			return
+		}
+		all := a.expiries()
+		e := all[int(which)%len(all)]
+		tmpl, ok := a.template(e)
+		date, dated := a.date("Date")
+		if !ok || !dated || date < 0 || date > 1<<32-1 {
+			return
+		}
+		r := Response{Date: uint32(date), fields: fieldsClose}
+		o := Object{}
+		o.kinds[kind200] = tmpl
+		for _, line := range a.lines {
+			if strings.EqualFold(line.name, "Keep-Alive") {
+				o.keepAlive, _ = persistence(line.value)
+				if r.fields = fieldsTimeout; o.keepAlive.max >= 0 {
+					r.fields, r.Max = fieldsMax, uint16(o.keepAlive.max)
+				}
+			}
+		}
+		said := string(o.head(make([]byte, 0, maxHead), r))
+		if len(said) != o.headLen(r) {
+			t.Errorf("%q: %d octets, not %d", said, len(said), o.headLen(r))
+		}
+		if e.kind == expiresFixed && a.has("Cache-Control") {
+			return // max-age may be one less
+		}
+		if said != head {
+			t.Errorf("%q became %q", head, said)
+		}
+	})
 }
 
 // Objects of the same file and coding have one body, which counts once.

@@ -109,7 +109,7 @@ func (a *answer) template(e expiry) (template, bool) {
 		case "keep-alive":
 			connections++
 			_, ok := persistence(f.value)
-			c.ok = ok && k+1 < len(a.lines) && a.lines[k+1].text == "Connection: Keep-Alive"
+			c.ok = ok && f.name == "Keep-Alive" && k+1 < len(a.lines) && a.lines[k+1].text == "Connection: Keep-Alive"
 			c.hole(holeConnection, 0)
 			k++
 		case "connection":
@@ -183,9 +183,9 @@ func persistence(value string) (keepAlive, bool) {
 		return k, false
 	}
 	if limited {
-		n, err := strconv.ParseUint(strings.TrimPrefix(rest, "max="), 10, 31)
-		if err != nil || !strings.HasPrefix(rest, "max=") {
-			return k, false
+		n, err := strconv.ParseUint(strings.TrimPrefix(rest, "max="), 10, 16)
+		if err != nil || rest != "max="+strconv.FormatUint(n, 10) {
+			return k, false // or beyond what a Response holds
 		}
 		k.max = int32(n)
 	}

@@ -97,6 +97,8 @@ type walked struct {
 	stamp stamp
 	// names are the paths whose change may change the answer; dirs are the directories that hold them.
 	names, dirs []string
+	ends        []string // the file itself, by its name in each of the two last directories
+	times       []int64  // Unix seconds when it, or one that may be given instead of it, was changed
 	// hidden says that the answer may also change by what happens elsewhere: through another hard link to the file,
 	// or to a symlink that only another symlink leads to.
 	hidden bool
@@ -107,11 +109,39 @@ type way struct {
 	root  *root
 	path  string // decoded; a directory if it ends in '/'
 	index []string
+	// coded says that the file was asked for with Accept-Encoding: then one beside it, compressed beforehand, may be given instead.
+	coded bool
 	walked
 }
 
-// walk goes the way, perhaps again. For a directory, it is the way to the first of the files that stand for it.
+// walk goes the way, perhaps again.
 func (w *way) walk() (walked, Refusal) {
+	found, why := w.walkToFile()
+	if why == Taken && w.coded {
+		found.lookBeside()
+	}
+	return found, why
+}
+
+// besides are the endings of files that hold others in compressed form.
+var besides = [...]string{".gz", ".br", ".zst"}
+
+// lookBeside notes the files that hold this one in compressed form: whether they are there, and what they are.
+func (w *walked) lookBeside() {
+	for _, end := range w.ends {
+		for _, ending := range besides {
+			w.names = append(w.names, end+ending)
+			var st unix.Stat_t
+			if unix.Lstat(end+ending, &st) == nil {
+				w.stamp.dirs += fmt.Sprintf("%v;", identity(&st))
+				w.times = append(w.times, st.Mtim.Sec)
+			}
+		}
+	}
+}
+
+// walkToFile walks to the file; for a directory, to the first of the files that stand for it.
+func (w *way) walkToFile() (walked, Refusal) {
 	if !strings.HasSuffix(w.path, "/") {
 		return w.root.walk(w.path)
 	}
@@ -136,13 +166,13 @@ func (w *way) walk() (walked, Refusal) {
 }
 
 // find returns the ways to all files that path may mean, below all roots.
-func (c *Cache) find(path string) (ways []way, why Refusal) {
+func (c *Cache) find(path string, coded bool) (ways []way, why Refusal) {
 	c.mu.Lock()
 	roots := append([]*root(nil), c.roots...)
 	c.mu.Unlock()
 	why = Missing
 	for _, r := range roots {
-		w := way{root: r, path: path, index: c.opts.Index}
+		w := way{root: r, path: path, index: c.opts.Index, coded: coded}
 		var no Refusal
 		if w.walked, no = w.walk(); no != Taken {
 			if why == Missing {
@@ -195,6 +225,7 @@ func (r *root) judge(w *walked, rel string) Refusal {
 		return Missing // moved or deleted meanwhile
 	}
 	w.stamp.file, w.stamp.real, w.hidden = id, real, id.links > 1
+	w.times = append(w.times, id.mtime.Sec)
 	realRel, err := filepath.Rel(r.real, real)
 	if err != nil {
 		return Missing
@@ -248,6 +279,7 @@ func (r *root) judgeDirs(w *walked, rel string, ids *strings.Builder) Refusal {
 		w.dirs = append(w.dirs, path)
 		w.names = append(w.names, path, filepath.Join(path, ".htaccess"), filepath.Join(path, parts[k]))
 	}
+	w.ends = append(w.ends, filepath.Join(w.dirs[len(w.dirs)-1], parts[len(parts)-1]))
 	if !straight(w.dirs[len(w.dirs)-1], parts[len(parts)-1], w.stamp.real) {
 		w.hidden = true
 	}
