@@ -1,8 +1,8 @@
 // Package filecache holds static objects in memory with their ready-made responses, and keeps them true: what it
 // gives out is, within a second, what the file is, and exactly what the server behind would send.
 //
-//	Want(target) ─▶ queue ─▶ fill: walk, watch, read, prove ─▶ table ─▶ Lookup(target)
-//	                                    inotify, sweep ─▶ drop ──┘
+//	Want(request) ─▶ queue ─▶ walk, watch, first look, match, second look ─▶ table ─▶ Lookup(request)
+//	                                     inotify, sweep, another look ─▶ drop ──┘
 //
 // Lookup and the methods of Object are for the packet loops: lock-free, without allocation, without I/O. All else
 // happens in the goroutines of Run.
@@ -10,9 +10,21 @@
 // An object is immutable. A response that has begun reads from it until its last octet is acknowledged, whatever
 // happens to the file.
 //
-// It refuses, and so leaves to the server behind: what kHTTPd refused (files that are not world-readable, or
-// executable, or of an unknown type, "cgi-bin"), symlinks that leave the root, directories with an .htaccess on
-// the way, and every file of which the server's own header section is not what we would send (prove.go).
+// What an object says is what the server behind has written when it was asked in the same way: with the same Host and Accept-Encoding, at the
+// same address. Nothing of it is made up, and nothing of that server's configuration has to be known.
 //
-// Begin reading at Cache.fill (fill.go); responses are in object.go.
+// It refuses, and so leaves to the server behind: what that gives to some clients only, what changes each time, what is not the content of a file
+// below a root, and symlinks that leave the root. Without a server that could be asked, the answers are a stock Apache's
+// (builtin.go), and what kHTTPd refused is refused: files that are not world-readable, or executable, or of an unknown type, hidden names,
+// directories with an .htaccess on the way.
+//
+//	key.go, admit.go            by what an object is found, and what may be asked for at all
+//	fill.go, look.go            the queues
+//	walk.go, watch.go           the file and its way
+//	ask.go, answer.go, prove.go what the server behind says
+//	template.go                 octets of one answer ─▶ what all have in common
+//	object.go, condition.go     ─▶ octets of each response
+//	table.go, body.go, cache.go what is held
+//
+// Begin reading at Cache.prove (fill.go) and Cache.firstLook (prove.go); responses are in object.go.
 package filecache
