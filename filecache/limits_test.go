@@ -90,6 +90,26 @@ func wantAtEveryOffset(t *testing.T, o *Object, resp Response) {
 	}
 }
 
+// What each request pays to be found.
+func BenchmarkLookup(b *testing.B) {
+	c, err := New(Options{Backend: dead{}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	r := &httpwire.Request{
+		Target: []byte("/images/logo.png"), Path: []byte("/images/logo.png"), Host: []byte("www.example.org"), AcceptEncoding: []byte("gzip, deflate, br, zstd"),
+		UserAgent: []byte("Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"),
+	}
+	key, _ := c.key(nil, address, r)
+	o := &Object{key: string(key)}
+	c.table.set(o, 1)
+	for b.Loop() {
+		if c.Lookup(address, r) != o {
+			b.Fatal("not found")
+		}
+	}
+}
+
 func BenchmarkReadAt(b *testing.B) {
 	o := proven(b, strings.Repeat("x", 100000), keepAlive{"timeout=5", 100})
 	resp, _ := o.Respond(&httpwire.Request{}, 100, 1795000000)

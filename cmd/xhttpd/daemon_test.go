@@ -132,6 +132,7 @@ func TestDaemonBesideAnotherServer(t *testing.T) {
 	// Its answers are not those of a file server, so nothing is taken.
 	p.dial(p.server.IPv4).get("/a.html")
 	p.until("the file is refused", func() bool { return p.metric("xhttpd_cache_refusals_total", "proof-keepalive") > 0 })
+	p.wantStranger()
 	idle := p.dial(p.server.IPv4)
 	p.signal(syscall.SIGINT)
 	p.until("new connections pass", func() bool { return strings.Contains(p.log.String(), "stopping") })
@@ -143,6 +144,32 @@ func TestDaemonBesideAnotherServer(t *testing.T) {
 	idle.get("/still-there")
 	p.wantDetached()
 	p.dial(p.server.IPv4).get("/without-xhttpd")
+}
+
+// wantStranger expects an address on the loopback interface that goes away by itself, and that nobody else takes for a source.
+func (p *process) wantStranger() {
+	p.t.Helper()
+	p.server.Do(func() {
+		lo, err := netlink.LinkByName("lo")
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		addrs, err := netlink.AddrList(lo, netlink.FAMILY_V4)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		found := 0
+		for _, a := range addrs {
+			if netip.MustParsePrefix("203.0.113.0/24").Contains(netip.AddrFrom4([4]byte(a.IP.To4()))) {
+				if found++; a.ValidLft < 1 || a.ValidLft > 60 || a.PreferedLft != 0 {
+					p.t.Errorf("%v is valid for %d s, preferred for %d s", a.IP, a.ValidLft, a.PreferedLft)
+				}
+			}
+		}
+		if found != 1 {
+			p.t.Errorf("%d addresses for a stranger among %v", found, addrs)
+		}
+	})
 }
 
 // TestStoppedDaemon: a process that does not run must not keep new connections from the server behind.

@@ -16,7 +16,7 @@ type Common struct {
 	Backend   Backend      `placeholder:"HOST:PORT|builtin" help:"The server behind, which gets every connection that is not answered from memory. HOST is an address of this machine, 'localhost', or empty for any. Without it, it is whoever listens on the served port. 'builtin' starts a plain file server inside of this process, on an ordinary listener on the served port."`
 	Mode      string       `enum:"auto,native,generic" default:"auto" help:"How XDP is attached: 'native' in the driver; 'generic' in the kernel's stack, which works everywhere and gains little; 'auto' tries native first."`
 	ZeroCopy  string       `enum:"auto,off" default:"auto" help:"'auto' lets the network card read and write our memory where its driver can; 'off' never."`
-	MimeTypes string       `default:"/etc/mime.types" help:"Table of media types, in the format of Apache's TypesConfig. Files of other types are the server's behind."`
+	MimeTypes string       `default:"/etc/mime.types" help:"Table of media types, in the format of Apache's TypesConfig, for '--backend builtin'. Other servers know theirs."`
 	Ignore    []string     `placeholder:"CHECK" sep:"," help:"Go on although the check of this name fails; may be repeated."`
 }
 

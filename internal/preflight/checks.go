@@ -162,7 +162,7 @@ func checkRoot(m *machine) []Result {
 		return result(Fail, fmt.Sprintf("root %q: %v", m.root, err), "It could not be read.", "Run as a user who may.")
 	}
 	defer dir.Close() //nolint:errcheck // only read
-	if info.Mode().Perm()&0o001 == 0 {
+	if m.cfg.Backend.Builtin && info.Mode().Perm()&0o001 == 0 {
 		return result(Warn, fmt.Sprintf("root %q may not be searched by everybody (mode %04o)", m.root, info.Mode().Perm()),
 			"Then its files are not for everybody either: all of them are left to the server behind.", "chmod o+x "+m.root+", if they are meant to be public.")
 	}
@@ -170,6 +170,9 @@ func checkRoot(m *machine) []Result {
 }
 
 func checkMimeTypes(m *machine) []Result {
+	if !m.cfg.Backend.Builtin {
+		return ok("media types are the server's behind")
+	}
 	f, err := os.Open(m.cfg.MimeTypes)
 	if err != nil {
 		return result(Fail, "table of media types: "+err.Error(), "Without it, no file's type is known.",

@@ -161,10 +161,12 @@ func TestChecks(t *testing.T) {
 			m.multipath = func(uint16) ([]netip.Addr, error) { return []netip.Addr{netip.IPv6Unspecified()}, nil }
 		}, checkListener, Fail, "Multipath TCP"},
 		{"root", func(m *machine) { m.root = dir(t, 0o755) }, checkRoot, OK, "is a directory"},
-		{"private root", func(m *machine) { m.root = dir(t, 0o750) }, checkRoot, Warn, "chmod o+x"},
+		{"private root", func(m *machine) { m.root = dir(t, 0o750); m.cfg.Backend.Builtin = true }, checkRoot, Warn, "chmod o+x"},
+		{"private root of another server", func(m *machine) { m.root = dir(t, 0o750) }, checkRoot, OK, "is a directory"},
 		{"no root", func(m *machine) { m.root = "/nowhere/at/all" }, checkRoot, Fail, "nothing to serve"},
-		{"types", func(*machine) {}, checkMimeTypes, OK, "mime.types"},
-		{"no types", func(m *machine) { m.cfg.MimeTypes += "x" }, checkMimeTypes, Fail, "apt install media-types"},
+		{"types of the server behind", func(m *machine) { m.cfg.MimeTypes += "x" }, checkMimeTypes, OK, "server's behind"},
+		{"types", func(m *machine) { m.cfg.Backend.Builtin = true }, checkMimeTypes, OK, "mime.types"},
+		{"no types", func(m *machine) { m.cfg.Backend.Builtin = true; m.cfg.MimeTypes += "x" }, checkMimeTypes, Fail, "apt install media-types"},
 	} {
 		m := host(t)
 		c.change(m)
