@@ -2,6 +2,7 @@ package filecache
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -22,10 +23,14 @@ type Backend interface {
 const (
 	askTimeout    = 30 * time.Second // for one answer
 	maxAnswerHead = 64 << 10
+	longestLine   = 16 << 10
 )
 
 // errTooLarge is the error of an answer whose body is longer than wanted.
 var errTooLarge = errors.New("the answer is too large")
+
+// errOdd is that of an answer which is not written as one of HTTP/1.1 should be, or not so that its end is known.
+var errOdd = errors.New("the answer is odd")
 
 // asker puts questions about one target, one after the other, on one connection while it lasts.
 type asker struct {
@@ -45,7 +50,7 @@ func (a *asker) ask(ctx context.Context, method, version string, fields ...strin
 		if err != nil {
 			return answer{}, fmt.Errorf("ask the server behind: %w", err)
 		}
-		a.conn, a.lines = conn, bufio.NewReader(conn)
+		a.conn, a.lines = conn, bufio.NewReaderSize(conn, longestLine)
 	}
 	stop := context.AfterFunc(ctx, func() { a.conn.SetDeadline(time.Now()) }) //nolint:errcheck // then it is closed already
 	defer stop()
@@ -86,17 +91,17 @@ func (a *asker) close() {
 func (a *asker) read(headOnly bool) (got answer, err error) {
 	var head strings.Builder
 	for head.Len() < maxAnswerHead {
-		line, err := a.lines.ReadSlice('\n')
+		line, err := a.line()
 		if err != nil {
 			return got, err
 		}
-		if head.Write(line); string(line) == "\r\n" {
+		if head.WriteString(line); line == "\r\n" {
 			break
 		}
 	}
 	got.head = head.String()
 	if got.lines, got.status = splitHead(got.head); got.status == 0 {
-		return got, errors.New("it is not HTTP/1.1")
+		return got, errOdd
 	}
 	if headOnly || got.status == 304 || got.status == 204 {
 		return got, nil
@@ -107,7 +112,7 @@ func (a *asker) read(headOnly bool) (got answer, err error) {
 		got.chunked = true
 		err = a.readChunks(&got)
 	case err != nil || length < 0:
-		return got, errors.New("the length of its body is not known")
+		return got, errOdd
 	case length > a.limit:
 		return got, errTooLarge
 	default:
@@ -118,17 +123,27 @@ func (a *asker) read(headOnly bool) (got answer, err error) {
 	return got, err
 }
 
+// line reads a line with its CRLF.
+func (a *asker) line() (string, error) {
+	line, err := a.lines.ReadSlice('\n')
+	switch {
+	case errors.Is(err, bufio.ErrBufferFull), err == nil && !bytes.HasSuffix(line, []byte("\r\n")):
+		return "", errOdd
+	}
+	return string(line), err
+}
+
 // readChunks keeps the chunks as they came (RFC 9112, 7.1), too.
 func (a *asker) readChunks(got *answer) error {
 	for {
-		line, err := a.lines.ReadSlice('\n')
+		line, err := a.line()
 		if err != nil {
 			return err
 		}
 		got.body = append(got.body, line...)
-		size, err := strconv.ParseUint(strings.TrimSuffix(string(line), "\r\n"), 16, 31)
+		size, err := strconv.ParseUint(strings.TrimSuffix(line, "\r\n"), 16, 31)
 		if err != nil {
-			return errors.New("a chunk is odd")
+			return errOdd
 		}
 		if int64(size)+int64(len(got.body)) > a.limit+a.limit/8+1024 {
 			return errTooLarge
@@ -139,7 +154,7 @@ func (a *asker) readChunks(got *answer) error {
 			return err
 		}
 		if string(got.body[len(got.body)-2:]) != "\r\n" {
-			return errors.New("a chunk is odd, or there are trailers")
+			return errOdd // or there are trailers
 		}
 		if size == 0 {
 			return nil

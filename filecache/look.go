@@ -79,7 +79,7 @@ func (c *Cache) renew(o *Object) {
 	if c.opts.Backend == nil || o.life.renewing || now.Before(o.life.due) {
 		return
 	}
-	if o.touched.Load() {
+	if o.touched.Swap(false) {
 		o.life.idle = 0
 	} else if o.life.idle++; o.life.idle > maxIdle {
 		c.drop(o)

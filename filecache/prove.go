@@ -103,6 +103,8 @@ func (c *Cache) refusalOf(err error, q *question) Refusal {
 		return Taken
 	case errors.Is(err, errTooLarge):
 		return TooLarge
+	case errors.Is(err, errOdd):
+		return ProofOdd
 	}
 	c.opts.Logger.Debug("the server behind can't be asked", "target", q.target, "host", q.host, "err", err)
 	return NoBackend

@@ -169,15 +169,15 @@ func TestProof(t *testing.T) {
 		"no time of the file": {func(b *imitation) { b.modified = time.Time{} }, Taken},
 		"unknown coding":      {func(b *imitation) { b.fields = insert("Content-Encoding: rot13") }, Taken}, // of the file itself
 		"nobody":              {func(b *imitation) { b.dialed = errors.New("refused") }, NoBackend},
-		"HTTP/1.0":            {func(b *imitation) { b.change = replace("HTTP/1.1", "HTTP/1.0") }, NoBackend},
+		"HTTP/1.0":            {func(b *imitation) { b.change = replace("HTTP/1.1", "HTTP/1.0") }, ProofOdd},
 		"bare LF": {func(b *imitation) {
 			b.change = func(_ *http.Request, h string) string { return strings.ReplaceAll(h, "\r\n", "\n") }
-		}, NoBackend},
+		}, ProofOdd},
 		"endless": {func(b *imitation) {
 			b.change = func(_ *http.Request, h string) string {
 				return h[:len(h)-2] + strings.Repeat("X-A: b\r\n", 20000) + "\r\n"
 			}
-		}, NoBackend},
+		}, ProofOdd},
 		"long":    {func(b *imitation) { b.fields = insert("X: " + strings.Repeat("y", 3000)) }, ProofVolatile},
 		"no date": {func(b *imitation) { b.change = replace("Date:", "Day:") }, ProofOdd},
 		"two dates": {func(b *imitation) {
@@ -476,6 +476,8 @@ func TestHtaccessOfProven(t *testing.T) {
 		"goes":           {func(s *stage) { s.put("d/.htaccess", "x") }, func(s *stage) { s.must(os.Remove(s.root + "/d/.htaccess")) }},
 		"changes":        {func(s *stage) { s.put("d/.htaccess", "x") }, func(s *stage) { s.put("d/.htaccess", "y") }},
 		"closes":         {func(s *stage) { s.put("d/.htaccess", "x") }, func(s *stage) { s.must(os.Chmod(s.root+"/d/.htaccess", 0)) }},
+		"above, comes":   {func(*stage) {}, func(s *stage) { s.put("../.htaccess", "x") }},
+		"above, changes": {func(s *stage) { s.put("../.htaccess", "x"); s.sweep(nil) }, func(s *stage) { s.put("../.htaccess", "y") }},
 		"root's changes": {func(s *stage) { s.put(".htaccess", "x") }, func(s *stage) { s.put(".htaccess", "y") }},
 	} {
 		for _, events := range []bool{true, false} {
@@ -671,6 +673,32 @@ func TestProvenAgain(t *testing.T) {
 	b.status = "403 Forbidden"
 	b.mu.Unlock()
 	s.until("it is given up", func() bool { return s.look("/a.png") == nil })
+}
+
+// What nobody asks for is proven again for a while, and then given up.
+func TestGivenUp(t *testing.T) {
+	s, _ := imitated(t, "content")
+	if why := s.fill("/a.png"); why != Taken {
+		t.Fatal(why)
+	}
+	due := func() (held bool) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for _, o := range s.objects {
+			o.life.due, o.life.renewing = time.Time{}, false
+			s.renew(o)
+		}
+		return len(s.objects) > 0
+	}
+	s.look("/a.png")
+	for k := range maxIdle + 1 {
+		if !due() {
+			t.Fatalf("given up at look %d", k)
+		}
+	}
+	if due() {
+		t.Error("it is still held")
+	}
 }
 
 // When it is no longer fresh, it answers nothing.

@@ -20,6 +20,7 @@ type root struct {
 	id   fileID
 	// strict applies kHTTPd's rules of who may see a file: there is no server behind that applies its own.
 	strict bool
+	above  string // what identifies the .htaccess files above it
 }
 
 func openRoot(path string) (*root, error) {
@@ -38,7 +39,22 @@ func openRoot(path string) (*root, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open root %q: %w", path, err), dir.Close())
 	}
-	return &root{dir: dir, path: path, real: real, id: id}, nil
+	r := &root{dir: dir, path: path, real: real, id: id}
+	r.above = r.lookAbove()
+	return r, nil
+}
+
+// lookAbove returns what identifies the .htaccess files in the directories above the root, whose rules Apache may apply, too.
+func (r *root) lookAbove() string {
+	var ids strings.Builder
+	for dir := r.real; dir != "/"; {
+		dir = filepath.Dir(dir)
+		var st unix.Stat_t
+		if unix.Stat(filepath.Join(dir, ".htaccess"), &st) == nil {
+			fmt.Fprintf(&ids, "%s %v;", dir, identity(&st))
+		}
+	}
+	return ids.String()
 }
 
 // fileID is what changes when a file or a directory is no longer what it was.

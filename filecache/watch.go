@@ -212,7 +212,7 @@ func (c *Cache) check(o *Object) {
 }
 
 // reopenRoots follows the roots' paths to other directories: some sites are published by renaming, or by moving a
-// symlink.
+// symlink. It also finds what has changed in the .htaccess files above.
 func (c *Cache) reopenRoots() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -220,7 +220,7 @@ func (c *Cache) reopenRoots() {
 		var st unix.Stat_t
 		if err := unix.Stat(r.path, &st); err == nil && st.Ino == r.id.ino && st.Dev == r.id.dev {
 			// The same directory may have moved, with a symlink in its old place.
-			if now, ok := r.realPath(int(r.dir.Fd())); ok && now == r.real {
+			if now, ok := r.realPath(int(r.dir.Fd())); ok && now == r.real && r.above == r.lookAbove() {
 				continue
 			}
 		}
@@ -231,7 +231,7 @@ func (c *Cache) reopenRoots() {
 		if err != nil {
 			continue // gone: its files are missing, until it comes back
 		}
-		c.opts.Logger.Info("the root is another directory now", "root", next.path, "real", next.real)
+		c.opts.Logger.Info("the root is another directory now, or has other rules above it", "root", next.path, "real", next.real)
 		next.strict = r.strict
 		c.roots[k] = next
 	}
