@@ -130,31 +130,18 @@ func (a *answer) storable() (lifetime int64, _ Refusal) {
 // leastFresh is the lifetime in seconds below which proving is not worth while.
 const leastFresh = 5
 
-// decoded returns the content without its coding, of limit octets at most.
-func (a *answer) decoded(limit int64) ([]byte, error) {
-	var r io.Reader
-	var err error
+// decoded returns the content without its coding.
+func (a *answer) decoded() (io.Reader, error) {
 	in := bytes.NewReader(a.content)
 	switch strings.ToLower(a.field("Content-Encoding")) {
-	case "", "identity":
-		return a.content, nil
 	case "gzip", "x-gzip":
-		r, err = gzip.NewReader(in)
+		return gzip.NewReader(in)
 	case "deflate":
-		r, err = zlib.NewReader(in)
+		return zlib.NewReader(in)
 	case "br":
-		r = brotli.NewReader(in)
+		return brotli.NewReader(in), nil
 	case "zstd":
-		var z *zstd.Decoder
-		if z, err = zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(64<<20)); err == nil {
-			defer z.Close()
-			r = z
-		}
-	default:
-		return nil, errors.New("its coding is not known")
+		return zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(64<<20)) // of one thread: needs no Close
 	}
-	if err != nil {
-		return nil, err
-	}
-	return io.ReadAll(io.LimitReader(r, limit+1))
+	return nil, errors.New("its coding is not known")
 }

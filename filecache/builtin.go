@@ -2,6 +2,8 @@ package filecache
 
 import (
 	"fmt"
+	"io"
+	"os"
 	"path"
 	"strings"
 	"time"
@@ -11,12 +13,17 @@ import (
 
 // Without a server behind that could be asked, the answers are those that a stock Apache would give.
 
-// builtin answers for a file whose content is body.
-func (c *Cache) builtin(o *Object, path string, body []byte, modified time.Time) Refusal {
-	mime, why := c.mime(path)
+// builtin answers for the file f, to which w leads.
+func (c *Cache) builtin(o *Object, w *way, f *os.File) Refusal {
+	mime, why := c.mime(w.name)
 	if why != Taken {
 		return why
 	}
+	body := make([]byte, w.stamp.file.size)
+	if _, err := io.ReadFull(f, body); err != nil {
+		return Changing
+	}
+	modified := time.Unix(w.stamp.file.mtime.Unix())
 	p := proof{o: o}
 	date := make([]byte, httpwire.DateLen)
 	httpwire.PutDate(date, modified.Unix())

@@ -155,67 +155,92 @@ func (c *Cache) finish(o *Object, why Refusal) Refusal {
 	return why
 }
 
-// match walks again, reads the files, and finds the one whose content the answer has. If there are several, all are watched:
+// match walks again, reads the files, and finds one whose content the answer has. If there are several, all are watched:
 // nobody knows which one it was. No answer: the builtin one, for the file.
 func (c *Cache) match(o *Object, got *answer) Refusal {
 	for k := range o.life.ways {
 		w := &o.life.ways[k]
-		id := w.stamp.file
-		content, why := w.read()
+		f, why := w.open()
 		if why != Taken {
 			return why
 		}
-		modified := time.Unix(id.mtime.Unix())
+		same := false
 		if got == nil {
-			if why := c.builtin(o, w.name, content, modified); why != Taken {
-				return why
-			}
+			why, same = c.builtin(o, w, f), true
+		} else {
+			same = w.holds(f, o, got)
+		}
+		id, rest := identifyAtRest(int(f.Fd()))
+		f.Close() //nolint:errcheck // only read
+		switch {
+		case !rest || id != w.stamp.file:
+			return Changing
+		case why != Taken:
+			return why
+		case same && got == nil:
 			c.shareBody(o, bodyKey{file: id})
 			return Taken
+		case same:
+			c.shareBody(o, bodyKey{id, got.field("Content-Encoding"), got.chunked})
+			return Taken
 		}
-		if o.modified != 0 && !slices.Contains(w.times, o.modified) {
-			continue // the same content, but of another file
-		}
-		if !bytes.Equal(content, got.content) {
-			if !w.coded {
-				continue
-			}
-			plain, err := got.decoded(int64(len(content)))
-			if err != nil || !bytes.Equal(content, plain) {
-				continue
-			}
-		}
-		c.shareBody(o, bodyKey{id, got.field("Content-Encoding"), got.chunked})
-		return Taken
 	}
 	return ProofContent
 }
 
-// read walks the way again and reads the file.
-func (w *way) read() ([]byte, Refusal) {
+// open walks the way again and opens the file, which must be what it was, and at rest.
+func (w *way) open() (*os.File, Refusal) {
 	again, why := w.walk()
 	if why != Taken {
 		return nil, why
 	}
-	f := os.NewFile(uintptr(again.fd), w.path)
-	defer f.Close() //nolint:errcheck // only read
-	if again.stamp != w.stamp {
+	f := os.NewFile(uintptr(again.fd), again.name)
+	if id, ok := identifyAtRest(again.fd); !ok || id != w.stamp.file || again.stamp != w.stamp {
+		f.Close() //nolint:errcheck // only read
 		return nil, Changing
 	}
-	if id, ok := identifyAtRest(again.fd); !ok || id != w.stamp.file {
-		return nil, Changing
+	return f, Taken
+}
+
+// holds reports whether the content of f is that of the answer, as it is or without its coding, and of the same time.
+func (w *way) holds(f *os.File, o *Object, got *answer) bool {
+	if o.modified != 0 && !slices.Contains(w.times, o.modified) {
+		return false // the same content, perhaps, but of another file
 	}
-	content := make([]byte, w.stamp.file.size)
-	if _, err := io.ReadFull(f, content); err != nil {
-		return nil, Changing
+	file := func() io.Reader { return io.NewSectionReader(f, 0, w.stamp.file.size+1) }
+	if same(file(), bytes.NewReader(got.content)) {
+		return true
 	}
-	if n, _ := f.Read(make([]byte, 1)); n != 0 {
-		return nil, Changing
+	if !w.coded {
+		return false
 	}
-	if id, ok := identifyAtRest(again.fd); !ok || id != w.stamp.file {
-		return nil, Changing
+	plain, err := got.decoded()
+	return err == nil && same(file(), plain)
+}
+
+// same reports whether two readers give the same octets, to the end.
+func same(a, b io.Reader) bool {
+	var one, other [32 << 10]byte
+	for {
+		n, err := readFull(a, one[:])
+		m, err2 := readFull(b, other[:])
+		switch {
+		case !bytes.Equal(one[:n], other[:m]), err != nil && err != io.EOF, err2 != nil && err2 != io.EOF:
+			return false
+		case err == io.EOF && err2 == io.EOF:
+			return true
+		}
 	}
-	return content, Taken
+}
+
+// readFull reads until b is full. Unlike io.ReadFull, it returns the reader's own error: a torn stream is not the end.
+func readFull(r io.Reader, b []byte) (n int, err error) {
+	for n < len(b) && err == nil {
+		var m int
+		m, err = r.Read(b[n:])
+		n += m
+	}
+	return n, err
 }
 
 // unchanged walks the ways to the file again.

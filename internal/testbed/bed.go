@@ -287,7 +287,7 @@ func (b *Bed) Warm(names ...string) {
 	for _, name := range names {
 		for _, six := range []bool{false, true} {
 			host := strings.TrimPrefix(b.URL(six, ""), "http://")
-			for _, octets := range []string{"HTTP/1.1\r\nHost: " + host + "\r\nConnection: close\r\n\r\n", "HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "HTTP/1.0\r\n\r\n"} {
+			for _, octets := range []string{"HTTP/1.1\r\nHost: " + host + "\r\nConnection: close\r\n\r\n", "HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n", "HTTP/1.0\r\n\r\n"} {
 				questions = append(questions, question{b.Address(six), "HEAD /" + name + " " + octets})
 			}
 		}
