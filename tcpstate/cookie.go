@@ -105,11 +105,16 @@ func (l *Listener) echoed(flow *wire.Flow, seg *wire.Segment, now Time) (d cooki
 	if !l.cfg.Timestamps || !seg.Options.HasTS {
 		return 0, 0, false
 	}
-	v := seg.Options.TSEcr - l.tsOffset(flow, 0) - Millis(now)
+	v := seg.Options.TSEcr - l.tsOffset(flow, 0) - Millis(now+ahead)
 	d = cookie((v + 1<<echoShift - 1) >> echoShift)
 	age = uint32(d)<<echoShift - v
-	return d, age, age <= echoMaxAge
+	early := min(age, uint32(ahead/Millisecond))
+	return d, age - early, age-early <= echoMaxAge
 }
+
+// ahead is how far the clock of who has answered a SYN may be ahead of ours: another loop, or the steering program, which look at
+// the same clock, but later than we did when we began with what has arrived meanwhile.
+const ahead = Second / 4
 
 // echoMaxAge is the age of the oldest cookie, ms.
 const echoMaxAge = uint32((maxAge + 1) * countPeriod / Millisecond)
@@ -138,7 +143,10 @@ func (l *Listener) check(flow *wire.Flow, seg *wire.Segment, now Time) (d cookie
 	current := countAt(now)
 	old := uint64(uint8(current-uint64(x>>countShift)) & (1<<(32-countShift) - 1))
 	if old > maxAge {
-		return 0, 0, false, proofNone
+		if current = countAt(now + ahead); uint8(current-uint64(x>>countShift))&(1<<(32-countShift)-1) != 0 {
+			return 0, 0, false, proofNone
+		}
+		old = 0
 	}
 	data := (x - l.f2(flow, irs, current-old)) & (1<<countShift - 1)
 	d, age, stamps = l.echoed(flow, seg, now)

@@ -40,6 +40,23 @@ func mssTable(common [7]uint16, own uint16) (t [8]uint16) {
 // TimeWait returns Config.TimeWait, for who holds Remains.
 func (l *Listener) TimeWait() Time { return l.cfg.TimeWait }
 
+// Answers is how a listener answers SYNs, for who does so in its place, with the same key.
+type Answers struct {
+	MSS4, MSS6                           [8]uint16 // that a cookie has numbers for; the last is advertised
+	Window                               uint16
+	WScale                               uint8
+	Timestamps, SACK, WindowScaling, ECN bool
+}
+
+// Answers returns how l answers.
+func (l *Listener) Answers() Answers {
+	c := &l.cfg
+	return Answers{
+		MSS4: l.mss4, MSS6: l.mss6, Window: uint16(c.Window), WScale: c.WScale,
+		Timestamps: c.Timestamps, SACK: c.SACK, WindowScaling: c.WindowScaling, ECN: c.ECN,
+	}
+}
+
 // SYNVerdict says what shall be done with a SYN.
 type SYNVerdict uint8
 

@@ -291,3 +291,29 @@ func random(t testing.TB, seed uint64) *rand.Rand {
 	t.Logf("seed %d; set TCPSTATE_SEED for another", seed)
 	return rand.New(rand.NewPCG(seed, 0))
 }
+
+// Who answers a SYN in another's place may have looked at the clock a little later than who gets the first segment.
+func TestCookieIsAheadOfTheClock(t *testing.T) {
+	l := NewListener(DefaultConfig(), key)
+	boundary := Time(start) / countPeriod * countPeriod
+	for _, stamps := range []bool{true, false} {
+		for _, c := range []struct {
+			now, ahead Time
+			want       Acceptance
+		}{
+			{start, 0, AcceptOpened},
+			{start, Millisecond, AcceptOpened},
+			{start, ahead - Millisecond, AcceptOpened},
+			{boundary - Millisecond, 2 * Millisecond, AcceptOpened}, // of the next count
+			{boundary, 2 * Millisecond, AcceptOpened},
+			{boundary - Second, 2 * Second, AcceptUnknown},
+		} {
+			out := synAck(t, l, &flow4, 7, wire.Options{HasTS: stamps, TSVal: 1}, c.now+c.ahead)
+			seg := wire.Segment{Seq: 8, Ack: out.Seq + 1, Flags: wire.ACK, Payload: []byte("G")}
+			seg.Options = wire.Options{HasTS: stamps, TSVal: 1, TSEcr: out.Options.TSVal}
+			if got := l.Accept(&flow4, &seg, c.now, &Conn{}); got != c.want {
+				t.Errorf("timestamps %t, %d ms ahead of %d: %v, want %v", stamps, c.ahead/Millisecond, c.now, got, c.want)
+			}
+		}
+	}
+}

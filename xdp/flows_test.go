@@ -3,6 +3,7 @@ package xdp
 import (
 	"encoding/binary"
 	"math/bits"
+	"net"
 	"net/netip"
 	"sync/atomic"
 	"testing"
@@ -37,6 +38,7 @@ func (l *lab) enter(f *wire.Flow, place int) (entry *uint64) {
 func testSteerByFlowTable(t *testing.T) {
 	l := newBench(t)
 	for k := range 400 { // many flows, so that the hash of C is seen to be that of Go
+		l.beat()
 		is4, remotePort := k%2 == 0, 1+k*163
 		f := l.flowOf(is4, uint16(remotePort))
 		l.expect(t, l.segment(is4, from(remotePort)), Redirected)
@@ -75,7 +77,7 @@ func TestFlowTableSize(t *testing.T) {
 	nstest.Require(t)
 	for _, connections := range []int{0, 1, 1000, 65536} {
 		p := &Program{queues: 2, addresses: make(map[netip.Addr]bool)}
-		if err := p.load(&Config{Port: port, Connections: connections}); err != nil {
+		if err := p.load(&Config{Port: port, Connections: connections}, &net.Interface{}); err != nil {
 			t.Fatal(err)
 		}
 		words := p.FlowTable()

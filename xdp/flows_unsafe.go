@@ -37,18 +37,20 @@ func setFlowTable(spec *ebpf.CollectionSpec, cfg *Config, queues int) error {
 // with Config.FlowKey; 1 if that is 0) say which bucket. It is to be read and written atomically, until Close.
 func (p *Program) FlowTable() []uint64 { return p.flows }
 
-func mapFlowTable(m *ebpf.Map) ([]uint64, error) {
-	size := int(m.MaxEntries()) * bucketSize
+// mapArray maps the memory of an array map, as values of T.
+func mapArray[T any](m *ebpf.Map) ([]T, error) {
+	size := int(m.MaxEntries() * m.ValueSize())
 	mem, err := unix.Mmap(m.FD(), 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	if err != nil {
-		return nil, fmt.Errorf("map the table of flows, %d octets: %w", size, err)
+		return nil, fmt.Errorf("map %s, %d octets: %w", m, size, err)
 	}
-	return unsafe.Slice((*uint64)(unsafe.Pointer(unsafe.SliceData(mem))), size/8), nil
+	var t T
+	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(mem))), size/int(unsafe.Sizeof(t))), nil
 }
 
-func unmapFlowTable(words []uint64) error {
-	if words == nil {
+func unmapArray[T any](s []T) error {
+	if s == nil {
 		return nil
 	}
-	return unix.Munmap(unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(words))), len(words)*8))
+	return unix.Munmap(unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(s))), len(s)*int(unsafe.Sizeof(s[0]))))
 }

@@ -12,7 +12,11 @@ import (
 func (s *Socket) Receive(frames [][]byte) int {
 	s.recycle()
 	available := s.rx.available()
-	got := 0
+	if available == 0 {
+		s.load.Load().empty()
+		return 0
+	}
+	got, before := 0, s.rx.own
 	for available > 0 && got < len(frames) {
 		desc := s.rx.at(s.rx.own)
 		if frame := s.accept(desc); frame != nil {
@@ -23,6 +27,7 @@ func (s *Socket) Receive(frames [][]byte) int {
 		available--
 	}
 	s.rx.publish(s.rx.consumer)
+	s.load.Load().take(s.rx.own - before)
 	return got
 }
 

@@ -39,6 +39,8 @@ func newLab(t testing.TB, opts nstest.Options, generic bool) *lab {
 			Port:      port,
 			Addresses: []netip.Addr{l.server.IPv4, l.server.IPv6},
 			FlowKey:   testFlowKey,
+			CookieKey: testCookieKey,
+			Answers:   Answers(testListener().Answers()),
 			Generic:   generic,
 		})
 		if err != nil {

@@ -1,6 +1,7 @@
 package xdp
 
 import (
+	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -40,6 +41,18 @@ type Config struct {
 	// of its hashes.
 	Connections int
 	FlowKey     [2]uint64
+	// CookieKey is the secret of the connections' cookies, by which the program knows their first segments.
+	CookieKey [2]uint64
+	// Answers says how SYNs are answered while a ring is crowded; the zero value leaves them to the kernel.
+	Answers Answers
+}
+
+// Answers are the settings of a tcpstate.Listener, under the same names. The last of each MSS is the interface's own.
+type Answers struct {
+	MSS4, MSS6                           [8]uint16
+	Window                               uint16
+	WScale                               uint8
+	Timestamps, SACK, WindowScaling, ECN bool
 }
 
 // Program is the steering program, attached to one interface. It redirects nothing before the first Beat. Its methods may
@@ -47,14 +60,17 @@ type Config struct {
 type Program struct {
 	objects steerObjects
 	link    link.Link
+	bounce  link.Link // sends back what the program has answered
 	mode    Mode
 	warning error
 	queues  int
-	flows   []uint64 // the map ours
+	flows   []uint64   // the map ours
+	loads   []ringLoad // the map ring_loads
 
 	mu        sync.Mutex // for what follows, and for writes to the maps it mirrors
 	heartbeat steerHeartbeat
 	addresses map[netip.Addr]bool
+	sockets   []*Socket // registered
 	closed    bool
 }
 
@@ -70,7 +86,7 @@ func Open(cfg Config) (*Program, error) {
 	if p.queues, err = Queues(cfg.Interface); err != nil {
 		return nil, err
 	}
-	if err := p.load(&cfg); err != nil {
+	if err := p.load(&cfg, iface); err != nil {
 		return nil, fmt.Errorf("load steer for %q: %w", cfg.Interface, explainLoad(err))
 	}
 	if err := p.SetAddresses(cfg.Addresses); err != nil {
@@ -82,7 +98,7 @@ func Open(cfg Config) (*Program, error) {
 	return p, nil
 }
 
-func (p *Program) load(cfg *Config) error {
+func (p *Program) load(cfg *Config, iface *net.Interface) error {
 	spec, err := loadSteer()
 	if err != nil {
 		return err
@@ -93,26 +109,53 @@ func (p *Program) load(cfg *Config) error {
 	if err := spec.Variables[steerVarServedPortBe].Set(binary.NativeEndian.Uint16(portBE[:])); err != nil {
 		return err
 	}
+	spec.Maps[steerMapRingLoads].MaxEntries = uint32(p.queues)
 	if err := setFlowTable(spec, cfg, p.queues); err != nil {
 		return err
+	}
+	var mark [8]byte
+	rand.Read(mark[:]) //nolint:errcheck // it never returns an error (its documentation)
+	for name, value := range map[string]any{
+		steerVarCookieKey0: cfg.CookieKey[0], steerVarCookieKey1: cfg.CookieKey[1],
+		steerVarSyn: cfg.Answers.settings(iface), steerVarBounceMark: mark,
+	} {
+		if err := spec.Variables[name].Set(value); err != nil {
+			return err
+		}
 	}
 	if err := spec.LoadAndAssign(&p.objects, nil); err != nil {
 		return err
 	}
-	if p.flows, err = mapFlowTable(p.objects.Ours); err != nil {
-		return errors.Join(err, p.objects.Close())
+	if p.flows, err = mapArray[uint64](p.objects.Ours); err == nil {
+		p.loads, err = mapArray[ringLoad](p.objects.RingLoads)
+	}
+	if err != nil {
+		return errors.Join(err, p.free())
 	}
 	return nil
 }
 
 // free gives the maps back, and what is mapped of them.
 func (p *Program) free() error {
-	err := unmapFlowTable(p.flows)
-	p.flows = nil
+	err := errors.Join(unmapArray(p.flows), unmapArray(p.loads))
+	p.flows, p.loads = nil, nil
 	return errors.Join(err, p.objects.Close())
 }
 
 func (p *Program) attach(iface *net.Interface, generic bool) (err error) {
+	p.bounce, err = link.AttachTCX(link.TCXOptions{
+		Interface: iface.Index, Program: p.objects.Bounce, Attach: ebpf.AttachTCXIngress, Anchor: link.Head(),
+	})
+	if err != nil {
+		return fmt.Errorf("attach bounce to %q: %w", iface.Name, err)
+	}
+	if err = p.attachSteer(iface, generic); err != nil {
+		return errors.Join(err, p.bounce.Close())
+	}
+	return nil
+}
+
+func (p *Program) attachSteer(iface *net.Interface, generic bool) (err error) {
 	if !generic {
 		p.link, err = p.attachMode(iface, link.XDPDriverMode)
 		// Another program is in the way in every mode.
@@ -217,11 +260,15 @@ func (p *Program) Counters() (Counters, error) {
 }
 
 // Register lets the packets of a receive queue go to s, which must be bound to that queue. When s is closed, the kernel
-// forgets it, and the queue's packets pass to the kernel.
+// forgets it, and the queue's packets pass to the kernel. Close must not be called while s receives.
 func (p *Program) Register(queue int, s *Socket) error {
 	if err := p.objects.Xsks.Put(uint32(queue), uint32(s.fd)); err != nil {
 		return fmt.Errorf("register socket of queue %d (of %d): %w", queue, p.queues, err)
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s.load.Store(&p.loads[queue])
+	p.sockets = append(p.sockets, s)
 	return nil
 }
 
@@ -233,5 +280,8 @@ func (p *Program) Close() error {
 		return nil
 	}
 	p.closed = true
-	return errors.Join(p.link.Close(), p.free())
+	for _, s := range p.sockets {
+		s.load.Store(nil)
+	}
+	return errors.Join(p.link.Close(), p.bounce.Close(), p.free())
 }

@@ -7,16 +7,22 @@ type Reason steerReason
 // NumReasons is the number of reasons; they are the numbers from 0 up.
 const NumReasons = int(steerReasonREASONS)
 
-// The reasons that are more than "not for us": only the first three do not mean XDP_PASS.
+// The reasons that are more than "not for us": only the first six do not mean XDP_PASS.
 const (
-	Redirected = Reason(steerReasonREASON_REDIRECTED) // went to an AF_XDP socket
-	Ours       = Reason(steerReasonREASON_OURS)       // went there as well: the connection is in the table of flows
-	TooBig     = Reason(steerReasonREASON_TOO_BIG)    // went there as well: an ICMP error about a segment of ours
-	NoSocket   = Reason(steerReasonREASON_NO_SOCKET)  // would have gone, but the receive queue has no socket
-	StaleSYN   = Reason(steerReasonREASON_STALE_SYN)  // no heartbeat for 1 s: new connections are the kernel's
-	Stale      = Reason(steerReasonREASON_STALE)      // no heartbeat for 5 s: everything is
-	Draining   = Reason(steerReasonREASON_DRAINING)   // a new connection after SetDraining
-	Kernel     = Reason(steerReasonREASON_KERNEL)     // the kernel has a socket for the connection
+	Redirected  = Reason(steerReasonREASON_REDIRECTED)    // went to an AF_XDP socket
+	Ours        = Reason(steerReasonREASON_OURS)          // went there as well: the connection is in the table of flows
+	TooBig      = Reason(steerReasonREASON_TOO_BIG)       // went there as well: an ICMP error about a segment of ours
+	CrowdCookie = Reason(steerReasonREASON_CROWD_COOKIE)  // went there as well, though the ring is crowded: a connection's first segment
+	CrowdHello  = Reason(steerReasonREASON_CROWD_HELLO)   // dropped as the ring is crowded: a bare ACK or RST of no known connection
+	CrowdStray  = Reason(steerReasonREASON_CROWD_STRAY)   // dropped likewise: octets or a FIN of no connection
+	CrowdSYN    = Reason(steerReasonREASON_CROWD_SYN)     // answered, as the ring is crowded
+	CrowdOddSYN = Reason(steerReasonREASON_CROWD_ODD_SYN) // passed likewise: only the kernel can answer it
+	CrowdTooBig = Reason(steerReasonREASON_CROWD_TOO_BIG) // passed likewise: a router's answer about no known connection
+	NoSocket    = Reason(steerReasonREASON_NO_SOCKET)     // would have gone, but the receive queue has no socket
+	StaleSYN    = Reason(steerReasonREASON_STALE_SYN)     // no heartbeat for 1 s: new connections are the kernel's
+	Stale       = Reason(steerReasonREASON_STALE)         // no heartbeat for 5 s: everything is
+	Draining    = Reason(steerReasonREASON_DRAINING)      // a new connection after SetDraining
+	Kernel      = Reason(steerReasonREASON_KERNEL)        // the kernel has a socket for the connection
 )
 
 var reasonNames = [NumReasons]string{
@@ -43,6 +49,12 @@ var reasonNames = [NumReasons]string{
 	steerReasonREASON_NO_SOCKET:     "no-socket",
 	steerReasonREASON_TOO_BIG:       "too-big",
 	steerReasonREASON_OURS:          "ours",
+	steerReasonREASON_CROWD_SYN:     "crowd-syn",
+	steerReasonREASON_CROWD_ODD_SYN: "crowd-odd-syn",
+	steerReasonREASON_CROWD_COOKIE:  "crowd-cookie",
+	steerReasonREASON_CROWD_HELLO:   "crowd-hello",
+	steerReasonREASON_CROWD_STRAY:   "crowd-stray",
+	steerReasonREASON_CROWD_TOO_BIG: "crowd-too-big",
 }
 
 // String returns the reason as a metric's label.

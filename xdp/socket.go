@@ -52,8 +52,9 @@ type Socket struct {
 	frames     frames
 	poll       [1]unix.PollFd
 	spin       time.Duration
-	inPacket   bool // the last descriptor was not its packet's last
-	starved    bool // the last Alloc got too few
+	load       atomic.Pointer[ringLoad] // of who gives packets to the queue
+	inPacket   bool                     // the last descriptor was not its packet's last
+	starved    bool                     // the last Alloc got too few
 
 	zeroCopy       bool
 	partial        bool // checksums of what is sent

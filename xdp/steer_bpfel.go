@@ -56,23 +56,59 @@ const (
 	steerReasonREASON_NO_SOCKET     steerReason = 20
 	steerReasonREASON_TOO_BIG       steerReason = 21
 	steerReasonREASON_OURS          steerReason = 22
-	steerReasonREASONS              steerReason = 23
+	steerReasonREASON_CROWD_SYN     steerReason = 23
+	steerReasonREASON_CROWD_ODD_SYN steerReason = 24
+	steerReasonREASON_CROWD_COOKIE  steerReason = 25
+	steerReasonREASON_CROWD_HELLO   steerReason = 26
+	steerReasonREASON_CROWD_STRAY   steerReason = 27
+	steerReasonREASON_CROWD_TOO_BIG steerReason = 28
+	steerReasonREASONS              steerReason = 29
 )
+
+type steerRingLoad struct {
+	_         structs.HostLayout
+	Given     uint64
+	Reserved  [7]uint64
+	Taken     uint64
+	Reserved2 [7]uint64
+}
+
+type steerSynSettings struct {
+	_             structs.HostLayout
+	Mss4          [8]uint16
+	Mss6          [8]uint16
+	Window        uint16
+	Wscale        uint8
+	Timestamps    uint8
+	Sack          uint8
+	WindowScaling uint8
+	Ecn           uint8
+	Mac           [6]uint8
+	_             [1]byte
+}
 
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	steerMapAddresses    = "addresses"
-	steerMapCounters     = "counters"
-	steerMapHeartbeats   = "heartbeats"
-	steerMapOurs         = "ours"
-	steerMapXsks         = "xsks"
-	steerProgSteer       = "steer"
-	steerVarOursKey0     = "ours_key0"
-	steerVarOursKey1     = "ours_key1"
-	steerVarOursMask     = "ours_mask"
-	steerVarServedPortBe = "served_port_be"
+	steerMapAddresses        = "addresses"
+	steerMapCounters         = "counters"
+	steerMapHeartbeats       = "heartbeats"
+	steerMapOurs             = "ours"
+	steerMapRingLoads        = "ring_loads"
+	steerMapXsks             = "xsks"
+	steerProgBounce          = "bounce"
+	steerProgSteer           = "steer"
+	steerVarBounceMark       = "bounce_mark"
+	steerVarCookieKey0       = "cookie_key0"
+	steerVarCookieKey1       = "cookie_key1"
+	steerVarCrowdedForOthers = "crowded_for_others"
+	steerVarCrowdedForSyns   = "crowded_for_syns"
+	steerVarOursKey0         = "ours_key0"
+	steerVarOursKey1         = "ours_key1"
+	steerVarOursMask         = "ours_mask"
+	steerVarServedPortBe     = "served_port_be"
+	steerVarSyn              = "syn"
 )
 
 // loadSteer returns the embedded CollectionSpec for steer.
@@ -117,7 +153,8 @@ type steerSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type steerProgramSpecs struct {
-	Steer *ebpf.ProgramSpec `ebpf:"steer"`
+	Bounce *ebpf.ProgramSpec `ebpf:"bounce"`
+	Steer  *ebpf.ProgramSpec `ebpf:"steer"`
 }
 
 // steerMapSpecs contains maps before they are loaded into the kernel.
@@ -128,6 +165,7 @@ type steerMapSpecs struct {
 	Counters   *ebpf.MapSpec `ebpf:"counters"`
 	Heartbeats *ebpf.MapSpec `ebpf:"heartbeats"`
 	Ours       *ebpf.MapSpec `ebpf:"ours"`
+	RingLoads  *ebpf.MapSpec `ebpf:"ring_loads"`
 	Xsks       *ebpf.MapSpec `ebpf:"xsks"`
 }
 
@@ -135,10 +173,16 @@ type steerMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type steerVariableSpecs struct {
-	OursKey0     *ebpf.VariableSpec `ebpf:"ours_key0"`
-	OursKey1     *ebpf.VariableSpec `ebpf:"ours_key1"`
-	OursMask     *ebpf.VariableSpec `ebpf:"ours_mask"`
-	ServedPortBe *ebpf.VariableSpec `ebpf:"served_port_be"`
+	BounceMark       *ebpf.VariableSpec `ebpf:"bounce_mark"`
+	CookieKey0       *ebpf.VariableSpec `ebpf:"cookie_key0"`
+	CookieKey1       *ebpf.VariableSpec `ebpf:"cookie_key1"`
+	CrowdedForOthers *ebpf.VariableSpec `ebpf:"crowded_for_others"`
+	CrowdedForSyns   *ebpf.VariableSpec `ebpf:"crowded_for_syns"`
+	OursKey0         *ebpf.VariableSpec `ebpf:"ours_key0"`
+	OursKey1         *ebpf.VariableSpec `ebpf:"ours_key1"`
+	OursMask         *ebpf.VariableSpec `ebpf:"ours_mask"`
+	ServedPortBe     *ebpf.VariableSpec `ebpf:"served_port_be"`
+	Syn              *ebpf.VariableSpec `ebpf:"syn"`
 }
 
 // steerObjects contains all objects after they have been loaded into the kernel.
@@ -165,6 +209,7 @@ type steerMaps struct {
 	Counters   *ebpf.Map `ebpf:"counters"`
 	Heartbeats *ebpf.Map `ebpf:"heartbeats"`
 	Ours       *ebpf.Map `ebpf:"ours"`
+	RingLoads  *ebpf.Map `ebpf:"ring_loads"`
 	Xsks       *ebpf.Map `ebpf:"xsks"`
 }
 
@@ -174,6 +219,7 @@ func (m *steerMaps) Close() error {
 		m.Counters,
 		m.Heartbeats,
 		m.Ours,
+		m.RingLoads,
 		m.Xsks,
 	)
 }
@@ -182,21 +228,29 @@ func (m *steerMaps) Close() error {
 //
 // It can be passed to loadSteerObjects or ebpf.CollectionSpec.LoadAndAssign.
 type steerVariables struct {
-	OursKey0     *ebpf.Variable `ebpf:"ours_key0"`
-	OursKey1     *ebpf.Variable `ebpf:"ours_key1"`
-	OursMask     *ebpf.Variable `ebpf:"ours_mask"`
-	ServedPortBe *ebpf.Variable `ebpf:"served_port_be"`
+	BounceMark       *ebpf.Variable `ebpf:"bounce_mark"`
+	CookieKey0       *ebpf.Variable `ebpf:"cookie_key0"`
+	CookieKey1       *ebpf.Variable `ebpf:"cookie_key1"`
+	CrowdedForOthers *ebpf.Variable `ebpf:"crowded_for_others"`
+	CrowdedForSyns   *ebpf.Variable `ebpf:"crowded_for_syns"`
+	OursKey0         *ebpf.Variable `ebpf:"ours_key0"`
+	OursKey1         *ebpf.Variable `ebpf:"ours_key1"`
+	OursMask         *ebpf.Variable `ebpf:"ours_mask"`
+	ServedPortBe     *ebpf.Variable `ebpf:"served_port_be"`
+	Syn              *ebpf.Variable `ebpf:"syn"`
 }
 
 // steerPrograms contains all programs after they have been loaded into the kernel.
 //
 // It can be passed to loadSteerObjects or ebpf.CollectionSpec.LoadAndAssign.
 type steerPrograms struct {
-	Steer *ebpf.Program `ebpf:"steer"`
+	Bounce *ebpf.Program `ebpf:"bounce"`
+	Steer  *ebpf.Program `ebpf:"steer"`
 }
 
 func (p *steerPrograms) Close() error {
 	return _SteerClose(
+		p.Bounce,
 		p.Steer,
 	)
 }

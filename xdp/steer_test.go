@@ -3,6 +3,7 @@ package xdp
 import (
 	"bytes"
 	"flag"
+	"net"
 	"net/netip"
 	"strings"
 	"testing"
@@ -11,9 +12,11 @@ import (
 	"github.com/google/gopacket/layers"
 
 	"github.com/xhttpd/xhttpd/internal/nstest"
+	"github.com/xhttpd/xhttpd/tcpstate"
 )
 
 const (
+	xdpDrop     = 1
 	xdpPass     = 2
 	xdpRedirect = 4
 )
@@ -27,10 +30,15 @@ type xdpMD struct {
 // a socket, queue 1 has none.
 func newBench(t *testing.T) *lab {
 	t.Helper()
+	return newBenchOf(t, testListener())
+}
+
+func newBenchOf(t *testing.T, listener *tcpstate.Listener) *lab {
+	t.Helper()
 	l := &lab{t: t}
 	l.client, l.server = nstest.Pair(t, nstest.Options{Queues: 2})
 	l.program = &Program{queues: 2, addresses: make(map[netip.Addr]bool)}
-	if err := l.program.load(&Config{Port: port, FlowKey: testFlowKey}); err != nil {
+	if err := l.program.load(&Config{Port: port, FlowKey: testFlowKey, CookieKey: testCookieKey, Answers: Answers(listener.Answers())}, &net.Interface{HardwareAddr: l.server.MAC}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.program.objects.Close() })
@@ -46,7 +54,17 @@ func newBench(t *testing.T) *lab {
 // run runs the program on a frame and returns the verdict and the one reason whose counter went up.
 func (l *lab) run(frame []byte, queue int) (verdict uint32, reason Reason) {
 	l.t.Helper()
-	before := l.counters()
+	verdict, reason, out := l.runOut(frame, queue)
+	if !bytes.Equal(out, frame) {
+		l.t.Errorf("the program changed the packet:\n was %x\n  is %x", frame, out)
+	}
+	return verdict, reason
+}
+
+// runOut is run for packets that the program changes.
+func (l *lab) runOut(frame []byte, queue int) (verdict uint32, reason Reason, _ []byte) {
+	l.t.Helper()
+	before, given := l.counters(), l.program.loads[0].Given
 	out := make([]byte, len(frame)+256)
 	opts := &ebpf.RunOptions{
 		Data:    frame,
@@ -59,9 +77,7 @@ func (l *lab) run(frame []byte, queue int) (verdict uint32, reason Reason) {
 			l.t.Fatalf("run: %v", err)
 		}
 	})
-	if !bytes.Equal(opts.DataOut, frame) {
-		l.t.Errorf("the program changed the packet:\n was %x\n  is %x", frame, opts.DataOut)
-	}
+	l.program.loads[0].Given = given // nothing has come into the ring
 	found := 0
 	for r, n := range l.counters() {
 		if n != before[r] {
@@ -72,7 +88,7 @@ func (l *lab) run(frame []byte, queue int) (verdict uint32, reason Reason) {
 	if found != 1 {
 		l.t.Errorf("%d reasons were counted for one packet", found)
 	}
-	return verdict, reason
+	return verdict, reason, opts.DataOut
 }
 
 func (l *lab) counters() Counters {
@@ -88,8 +104,11 @@ func (l *lab) counters() Counters {
 func (l *lab) expect(t *testing.T, frame []byte, want Reason) {
 	t.Helper()
 	wantVerdict := uint32(xdpPass)
-	if want == Redirected || want == TooBig || want == Ours {
+	switch want {
+	case Redirected, TooBig, Ours, CrowdCookie:
 		wantVerdict = xdpRedirect
+	case CrowdHello, CrowdStray:
+		wantVerdict = xdpDrop
 	}
 	if verdict, reason := l.run(frame, 0); verdict != wantVerdict || reason != want {
 		t.Errorf("verdict %d, %s; want %d, %s", verdict, reason, wantVerdict, want)
@@ -161,6 +180,9 @@ func TestSteer(t *testing.T) {
 	t.Run("kernel socket", testSteerByKernelSocket)
 	t.Run("request socket", testSteerByRequestSocket)
 	t.Run("flow table", testSteerByFlowTable)
+	t.Run("crowded", testSteerCrowded)
+	t.Run("cookie", testSteerByCookie)
+	t.Run("answer", testSteerAnswers)
 	t.Run("too big", testSteerTooBig)
 	t.Run("too big, state", testSteerTooBigByState)
 	if strings.Contains(flag.Lookup("test.run").Value.String(), "/") {

@@ -111,9 +111,14 @@ func (d *daemon) openXDP(context.Context) error {
 		return err
 	}
 	key := wire.NewKey()
+	cookies := wire.NewKey()
+	if d.sysctls, err = redirect.ReadSysctls(os.DirFS("/proc/sys")); err != nil {
+		return err
+	}
+	d.listener = d.newListener(cookies)
 	d.program, err = xdp.Open(xdp.Config{
 		Interface: d.cfg.Interface, Port: d.cfg.Port, Addresses: addresses, Generic: d.cfg.Mode == config.ModeGeneric,
-		Connections: d.cfg.MaxConnections, FlowKey: [2]uint64{key.K0, key.K1},
+		Connections: d.cfg.MaxConnections, FlowKey: [2]uint64{key.K0, key.K1}, CookieKey: [2]uint64{cookies.K0, cookies.K1}, Answers: xdp.Answers(d.listener.Answers()),
 	})
 	if err != nil {
 		return err
@@ -159,11 +164,7 @@ func (d *daemon) addresses() ([]netip.Addr, error) {
 }
 
 func (d *daemon) openLoops(context.Context) error {
-	sysctls, err := redirect.ReadSysctls(os.DirFS("/proc/sys"))
-	if err != nil {
-		return err
-	}
-	listener, control := d.listener(&sysctls), d.congestionControl(&sysctls)
+	control := d.congestionControl(&d.sysctls)
 	var mac wire.MAC
 	copy(mac[:], d.iface.HardwareAddr)
 	for _, socket := range d.sockets {
@@ -172,7 +173,7 @@ func (d *daemon) openLoops(context.Context) error {
 			return err
 		}
 		loop, err := dataplane.New(dataplane.Config{
-			Device: socket, PartialChecksums: socket.PartialChecksums(), Handover: injector, Store: d.cache, Listener: listener, Ours: d.ours, Control: control,
+			Device: socket, PartialChecksums: socket.PartialChecksums(), Handover: injector, Store: d.cache, Listener: d.listener, Ours: d.ours, Control: control,
 			Unix: func() int64 { return time.Now().Unix() }, LocalMAC: mac, MTU: d.iface.MTU,
 			MaxConns: d.cfg.MaxConnections, MaxBuffers: d.cfg.MaxBuffers,
 			Limits: d.limits(),
@@ -185,16 +186,16 @@ func (d *daemon) openLoops(context.Context) error {
 	return nil
 }
 
-// listener is the same for all loops: a flow may change its queue between SYN and request.
-func (d *daemon) listener(sysctls *redirect.Sysctls) *tcpstate.Listener {
+// newListener returns the one of all loops, as a flow may change its queue between SYN and request, and of the steering program.
+func (d *daemon) newListener(cookies wire.Key) *tcpstate.Listener {
 	cfg := tcpstate.DefaultConfig()
 	cfg.MSS4, cfg.MSS6 = uint16(d.iface.MTU-40), uint16(d.iface.MTU-60)
-	cfg.Timestamps, cfg.SACK, cfg.WindowScaling = sysctls.Timestamps, sysctls.SACK, sysctls.WindowScaling
-	cfg.ECN = sysctls.ECN >= 1 // 2, the default, is to accept it when it is offered
+	cfg.Timestamps, cfg.SACK, cfg.WindowScaling = d.sysctls.Timestamps, d.sysctls.SACK, d.sysctls.WindowScaling
+	cfg.ECN = d.sysctls.ECN >= 1 // 2, the default, is to accept it when it is offered
 	cfg.KeepAliveTimeout = tcpstate.Time(d.cfg.KeepAliveTimeout)
 	cfg.HeadTimeout = tcpstate.Time(d.cfg.HeadTimeout)
 	cfg.StallTimeout = tcpstate.Time(d.cfg.StallTimeout)
-	return tcpstate.NewListener(cfg, wire.NewKey())
+	return tcpstate.NewListener(cfg, cookies)
 }
 
 // congestionControl is the kernel's algorithm, so that nobody loses by being served from here.

@@ -36,6 +36,8 @@ type daemon struct {
 	redirector *redirect.Redirector
 	program    *xdp.Program
 	ours       *dataplane.Ours // in the program's memory
+	sysctls    redirect.Sysctls
+	listener   *tcpstate.Listener // of all loops
 	sockets    []*xdp.Socket
 	loops      []*dataplane.Loop // loop k serves socket k, which serves queue k
 	heart      heart

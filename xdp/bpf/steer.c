@@ -4,6 +4,8 @@
  * the connection. So do the ICMP errors by which a router says that a segment of such a connection was too big: nobody else
  * can use them. Everything else, and every doubt, is passed to the kernel. No octet is touched.
  *
+ * When user space does not keep up, segments of no connection are dropped, and SYNs are answered here: bounce sends them back.
+ *
  * The order of the questions is that of their price: the packet itself, the settings, the heartbeat, the table of the flows
  * that are ours, and last the kernel's socket table, which costs as much as all the others together.
  */
@@ -11,6 +13,9 @@
 #include "injected.h"
 #include "ours.h"
 #include "packet.h"
+#include "synack.h"
+
+#include <linux/pkt_cls.h>
 
 #define SECOND_NANOS 1000000000LL
 
@@ -45,7 +50,14 @@ enum reason {
 	REASON_NO_SOCKET, /* no AF_XDP socket for the receive queue */
 	REASON_TOO_BIG,   /* redirected as well: a router's answer to a segment of ours */
 	REASON_OURS,      /* redirected as well, the kernel was not asked: user space holds the connection */
-	REASONS,          /* how many there are */
+	/* When a ring is crowded: */
+	REASON_CROWD_SYN,    /* answered: turned into a SYN/ACK, for bounce */
+	REASON_CROWD_ODD_SYN, /* one that the kernel has to answer */
+	REASON_CROWD_COOKIE, /* redirected as well: the first segment of a connection */
+	REASON_CROWD_HELLO,  /* dropped: a bare ACK or RST of no known connection, which nobody misses */
+	REASON_CROWD_STRAY,  /* dropped: octets or a FIN of no known connection; a SYN whose frame cannot become the answer */
+	REASON_CROWD_TOO_BIG, /* a router's answer about no known connection; the kernel ignores it */
+	REASONS,             /* how many there are */
 };
 
 /* Written by user space only. */
@@ -101,7 +113,7 @@ static __always_inline int flags_are_odd(__u8 flags)
 	return !(flags & TCP_ACK);
 }
 
-static __always_inline enum reason check_heartbeat(int is_syn)
+static __always_inline enum reason check_heartbeat(int is_syn, __u64 now_nanos)
 {
 	__u32 zero = 0;
 	const struct heartbeat *h = bpf_map_lookup_elem(&heartbeats, &zero);
@@ -109,7 +121,7 @@ static __always_inline enum reason check_heartbeat(int is_syn)
 
 	if (!h) /* cannot be; the verifier does not know */
 		return REASON_STALE;
-	age = bpf_ktime_get_ns() - h->beat_nanos; /* signed: the beat may be newer than the clock as read here */
+	age = now_nanos - h->beat_nanos; /* signed: the beat may be newer than the clock as read here */
 	if (age > STALE_ALL_NANOS)
 		return REASON_STALE;
 	if (is_syn && age > STALE_SYN_NANOS)
@@ -136,9 +148,29 @@ static __always_inline int kernel_owns(struct xdp_md *ctx, const struct packet *
 	return state != BPF_TCP_LISTEN;
 }
 
-/* Says whether a packet is one of ours: REASON_REDIRECTED, REASON_TOO_BIG, or why not. */
-static __always_inline enum reason decide(struct xdp_md *ctx)
+/* Says what becomes of a segment of an unknown connection while the ring is crowded for SYNs. */
+static __always_inline enum reason decide_crowded(struct xdp_md *ctx, const struct packet *p, __s64 waiting, __u64 now_nanos)
 {
+	if (p->flags & TCP_SYN) {
+		switch (syn_answer(ctx, p, now_nanos)) {
+		case 0:
+			return REASON_CROWD_SYN;
+		case 1:
+			return REASON_CROWD_ODD_SYN;
+		}
+		return REASON_CROWD_STRAY;
+	}
+	if (waiting <= crowded_for_others)
+		return REASON_REDIRECTED;
+	if (p->flags & TCP_RST || (p->payload_len == 0 && !(p->flags & TCP_FIN)))
+		return REASON_CROWD_HELLO;
+	return cookie_is_valid(p, now_nanos) ? REASON_CROWD_COOKIE : REASON_CROWD_STRAY;
+}
+
+/* Says whether a packet is one of ours: REASON_REDIRECTED or another of is_redirected(), or why not. */
+static __always_inline enum reason decide(struct xdp_md *ctx, const struct ring_load *load)
+{
+	__u64 now_nanos;
 	void *data_end = (void *)(long)ctx->data_end;
 	void *data = (void *)(long)ctx->data;
 	enum reason ours = REASON_REDIRECTED;
@@ -165,7 +197,8 @@ static __always_inline enum reason decide(struct xdp_md *ctx)
 			return REASON_ODD_FLAGS;
 		is_syn = p.flags & TCP_SYN;
 	}
-	reason = check_heartbeat(is_syn);
+	now_nanos = bpf_ktime_get_ns();
+	reason = check_heartbeat(is_syn, now_nanos);
 	if (reason != REASON_REDIRECTED) {
 		if (is_syn)
 			ours_forget(&p.flow); /* the kernel answers it, and what comes next is for its socket */
@@ -175,25 +208,52 @@ static __always_inline enum reason decide(struct xdp_md *ctx)
 		return ours == REASON_REDIRECTED ? REASON_OURS : ours;
 	if (kernel_owns(ctx, &p))
 		return REASON_KERNEL;
-	return ours;
+	if (!load || ring_waiting(load) <= crowded_for_syns)
+		return ours;
+	if (ours == REASON_TOO_BIG)
+		return REASON_CROWD_TOO_BIG;
+	return decide_crowded(ctx, &p, ring_waiting(load), now_nanos);
+}
+
+static __always_inline int is_redirected(enum reason reason)
+{
+	return reason == REASON_REDIRECTED || reason == REASON_TOO_BIG || reason == REASON_OURS || reason == REASON_CROWD_COOKIE;
 }
 
 SEC("xdp")
 int steer(struct xdp_md *ctx)
 {
-	enum reason reason = decide(ctx);
+	__u32 queue = ctx->rx_queue_index;
+	struct ring_load *load = bpf_map_lookup_elem(&ring_loads, &queue);
+	enum reason reason = decide(ctx, load);
 	int verdict = XDP_PASS;
 	__u64 *counter;
 
-	if (reason == REASON_REDIRECTED || reason == REASON_TOO_BIG || reason == REASON_OURS) {
-		verdict = bpf_redirect_map(&xsks, ctx->rx_queue_index, XDP_PASS);
+	if (is_redirected(reason)) {
+		verdict = bpf_redirect_map(&xsks, queue, XDP_PASS);
 		if (verdict != XDP_REDIRECT)
 			reason = REASON_NO_SOCKET;
+		else if (load)
+			load->given++;
+	} else if (reason == REASON_CROWD_HELLO || reason == REASON_CROWD_STRAY) {
+		verdict = XDP_DROP;
 	}
 	counter = bpf_map_lookup_elem(&counters, &reason);
 	if (counter)
 		(*counter)++; /* this CPU's own, and a program is not interrupted by itself */
 	return verdict;
+}
+
+/* bounce: what steer has marked goes back where it came from. It is the first of the programs at tc's ingress. */
+SEC("tcx/ingress")
+int bounce(struct __sk_buff *skb)
+{
+	void *data = (void *)(long)skb->data;
+	const __u64 *mark = (void *)(long)skb->data_meta;
+
+	if ((void *)(mark + 1) > data || *mark != bounce_mark)
+		return TC_ACT_UNSPEC; /* TCX_NEXT, which older headers lack */
+	return bpf_redirect(skb->ifindex, 0);
 }
 
 char _license[] SEC("license") = "Dual MIT/GPL";
