@@ -113,7 +113,7 @@ func (l *Listener) echoed(flow *wire.Flow, seg *wire.Segment, now Time) (d cooki
 }
 
 // ahead is how far the clock of who has answered a SYN may be ahead of ours: another loop, or the steering program, which look at
-// the same clock, but later than we did when we began with what has arrived meanwhile.
+// the same clock, but perhaps later than we did.
 const ahead = Second / 4
 
 // echoMaxAge is the age of the oldest cookie, ms.

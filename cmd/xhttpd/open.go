@@ -174,7 +174,7 @@ func (d *daemon) openLoops(context.Context) error {
 		}
 		loop, err := dataplane.New(dataplane.Config{
 			Device: socket, PartialChecksums: socket.PartialChecksums(), Handover: injector, Store: d.cache, Listener: d.listener, Ours: d.ours, Control: control,
-			Unix: func() int64 { return time.Now().Unix() }, LocalMAC: mac, MTU: d.iface.MTU,
+			Clock: d.clock, Unix: func() int64 { return time.Now().Unix() }, LocalMAC: mac, MTU: d.iface.MTU,
 			MaxConns: d.cfg.MaxConnections, MaxBuffers: d.cfg.MaxBuffers,
 			Limits: d.limits(),
 		})

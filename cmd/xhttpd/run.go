@@ -114,7 +114,7 @@ func (d *daemon) startLoops() (end func()) {
 	for _, loop := range d.loops {
 		running.Go(func() {
 			runtime.LockOSThread()
-			loop.Run(d.clock)
+			loop.Run()
 		})
 	}
 	return func() {

@@ -60,6 +60,10 @@ type Config struct {
 	Control tcpstate.Control
 	// Unix returns the wall-clock time in seconds, for the Date field. It is called once for a Step.
 	Unix func() int64
+	// Clock returns the time as Step's now. It is called for each received batch, because a frame may tell of an answer that
+	// the steering program has given after Step began: with an earlier time, our timestamps would step back. Nil in virtual
+	// time, where none passes within a Step.
+	Clock func() tcpstate.Time
 	// LocalMAC is the interface's address: frames to another are not ours. The zero value takes any.
 	LocalMAC wire.MAC
 	// MTU is the largest IP packet of the interface, octets. Default 1500.
@@ -180,10 +184,11 @@ func (l *Loop) Step(now tcpstate.Time) tcpstate.Time {
 	return l.wheel.next()
 }
 
-// Run steps until Stop, sleeping in Device.Wait. clock returns CLOCK_MONOTONIC in nanoseconds. The caller
+// Run steps until Stop, sleeping in Device.Wait. Config.Clock, CLOCK_MONOTONIC in nanoseconds, must be set. The caller
 // locks its goroutine to a thread if it wants to. When it returns, the connections that were left have been
 // reset.
-func (l *Loop) Run(clock func() tcpstate.Time) {
+func (l *Loop) Run() {
+	clock := l.cfg.Clock
 	for !l.stop.Load() {
 		next := l.Step(clock())
 		wait := maxWait

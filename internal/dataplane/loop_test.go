@@ -12,6 +12,7 @@ import (
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
 
+	"github.com/xhttpd/xhttpd/internal/wire"
 	"github.com/xhttpd/xhttpd/tcpstate"
 )
 
@@ -458,4 +459,23 @@ func TestResetBehindABodyCancelsHandover(t *testing.T) {
 		t.Errorf("calls %q, want cancel at the end", s.kernel.calls)
 	}
 	s.idle()
+}
+
+// A handshake may be answered by the steering program while a Step is under way: the loop's timestamps go on from there.
+func TestClockIsReadForEachBatch(t *testing.T) {
+	var s *stage
+	const later = 3 * tcpstate.Millisecond
+	s = newStage(t, func(c *Config) { c.Clock = func() tcpstate.Time { return s.now + later } })
+	c := s.client()
+	c.tsval = 1
+	syn := wire.Segment{Seq: wire.Seq(c.seq), Flags: wire.SYN, Options: wire.Options{HasMSS: true, MSS: 1460, HasTS: true, TSVal: 1}}
+	var out tcpstate.Transmit
+	flow := wire.Flow{Local: wire.Addr4(local.To4()), Remote: wire.Addr4(remote.To4()), LocalPort: 80, RemotePort: uint16(c.port)}
+	s.loop.cfg.Listener.OnSYN(&flow, &syn, s.now+later, &out)
+	c.seq, c.ack, c.tsecr = c.seq+1, uint32(out.Seq)+1, out.Options.TSVal
+	c.say(getSmall)
+	s.run(0)
+	if got, seg := c.receive(); seg == nil || !strings.HasSuffix(got, small) || int32(c.tsecr-out.Options.TSVal) < 0 {
+		t.Errorf("answer %q with timestamp %d after %d", got, c.tsecr, out.Options.TSVal)
+	}
 }

@@ -9,6 +9,9 @@ import (
 func (l *Loop) receive() bool {
 	n := l.cfg.Device.Receive(l.rx[:])
 	l.count.RxPackets += uint64(n)
+	if n > 0 && l.cfg.Clock != nil {
+		l.now = max(l.now, l.cfg.Clock())
+	}
 	for _, frame := range l.rx[:n] {
 		l.onFrame(frame)
 	}
