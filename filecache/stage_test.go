@@ -94,6 +94,20 @@ func (s *stage) run() {
 	s.Cleanup(func() { cancel(); tasks.Wait() })
 }
 
+// events starts only what the kernel's events drop objects by, until the test ends.
+func (s *stage) events() {
+	s.Helper()
+	w, err := newWatcher()
+	s.must(err)
+	s.mu.Lock()
+	s.watch = w
+	s.mu.Unlock()
+	ctx, cancel := context.WithCancel(context.Background())
+	var tasks sync.WaitGroup
+	tasks.Go(func() { s.eventLoop(ctx, w) })
+	s.Cleanup(func() { cancel(); tasks.Wait(); w.Close() })
+}
+
 // until waits until ok, and fails the test if it takes long.
 func (s *stage) until(what string, ok func() bool) {
 	s.Helper()
