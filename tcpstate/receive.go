@@ -135,6 +135,11 @@ func isNewIncarnation(seg *wire.Segment, ts bool, tsRecent uint32, rcvNxt wire.S
 	if seg.Flags&(wire.SYN|wire.RST|wire.ACK|wire.FIN) != wire.SYN {
 		return false
 	}
+	return isBeyond(seg, ts, tsRecent, rcvNxt)
+}
+
+// isBeyond reports whether seg was sent after all of a connection that has ended.
+func isBeyond(seg *wire.Segment, ts bool, tsRecent uint32, rcvNxt wire.Seq) bool {
 	if ts && seg.Options.HasTS && seg.Options.TSVal != tsRecent {
 		return int32(seg.Options.TSVal-tsRecent) > 0
 	}

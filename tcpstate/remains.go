@@ -41,6 +41,12 @@ const (
 	LeftoverText
 )
 
+// Precedes reports whether seg was sent after all of the connection. If it has octets and its cookie is valid, it is the first of a
+// new one whose SYN was answered elsewhere: forget this one.
+func (r *Remains) Precedes(seg *wire.Segment) bool {
+	return isBeyond(seg, r.ts, r.tsRecent, r.rcvNxt)
+}
+
 // OnSegment takes in a segment of the flow (RFC 9293, 3.10.7.4, for TIME-WAIT; RFC 6191).
 func (r *Remains) OnSegment(seg *wire.Segment, now Time, out *Transmit) Leftover {
 	switch {

@@ -120,6 +120,11 @@ func (l *Loop) onWaiting() bool {
 	if e == nil {
 		return false
 	}
+	if p.Segment.Len() > 0 && e.remains.Precedes(&p.Segment) &&
+		l.cfg.Listener.Accept(&p.Flow, &p.Segment, l.now, &l.fresh) == tcpstate.AcceptOpened {
+		l.waits.remove(e)
+		return false
+	}
 	switch e.remains.OnSegment(&p.Segment, l.now, &l.out) {
 	case tcpstate.LeftoverNewSYN, tcpstate.LeftoverText:
 		l.waits.remove(e)

@@ -144,3 +144,36 @@ func TestTimeWaitEnds(t *testing.T) {
 		}
 	}
 }
+
+// A client uses its port again while we wait, and the SYN is answered elsewhere, by the steering program: its first octets begin the
+// new connection; those of the old one, which come late, do not.
+func TestTimeWaitAndHandshakeElsewhere(t *testing.T) {
+	const get = "GET /small.txt HTTP/1.0\r\n\r\n"
+	s := newStage(t, nil)
+	c := s.client()
+	c.connect()
+	first := *c
+	c.say(get)
+	c.run(0)
+	c.receive()
+	c.give(layers.TCP{Seq: c.seq, Ack: c.ack, ACK: true, FIN: true}, "")
+	c.run(time.Second)
+	c.take()
+	first.say(get)
+	c.run(time.Second)
+	if octets, last := c.receive(); octets != "" || last == nil || s.loop.waits.alive != 1 {
+		t.Fatalf("late octets: answered by %q, %+v; %d in TIME-WAIT", octets, last, s.loop.waits.alive)
+	}
+	c.seq += 5000
+	flow := wire.Flow{Local: wire.Addr4(local.To4()), Remote: wire.Addr4(remote.To4()), LocalPort: 80, RemotePort: uint16(c.port)}
+	syn := wire.Segment{Seq: wire.Seq(c.seq), Flags: wire.SYN}
+	var out tcpstate.Transmit
+	s.loop.cfg.Listener.OnSYN(&flow, &syn, s.now, &out)
+	c.seq, c.ack = c.seq+1, uint32(out.Seq)+1
+	c.acknowledge()
+	c.say(get)
+	c.run(time.Millisecond)
+	if octets, _ := c.receive(); !strings.HasSuffix(octets, small) {
+		t.Errorf("the new connection is answered by %q", octets)
+	}
+}
