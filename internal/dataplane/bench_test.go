@@ -92,7 +92,7 @@ func benchLoop(tb testing.TB, n int) (*Loop, *peers, *tcpstate.Time) {
 	s := newStage(tb, nil)
 	p := newPeers(n)
 	cfg := s.loop.cfg
-	cfg.Device, cfg.MaxConns, cfg.Control = p, 2*n, tcpstate.BBR
+	cfg.Device, cfg.MaxConns, cfg.Control, cfg.PartialChecksums = p, 2*n, tcpstate.BBR, true
 	l, err := New(cfg)
 	if err != nil {
 		tb.Fatal(err)
