@@ -232,6 +232,9 @@ func (s *Socket) ZeroCopy() bool { return s.zeroCopy }
 // can, and tell nobody if they cannot.
 func (s *Socket) PartialChecksums() bool { return s.partial }
 
+// FD returns the file descriptor, for the XSKMAP of another program than Program, or for poll. It stays the socket's.
+func (s *Socket) FD() int { return s.fd }
+
 // Err returns an error once the interface is gone: nothing will be received or sent any more.
 func (s *Socket) Err() error {
 	if s.gone.Load() {
