@@ -3,6 +3,7 @@ module github.com/xhttpd/xhttpd
 go 1.26.8
 
 require (
+	github.com/HdrHistogram/hdrhistogram-go v1.4.0
 	github.com/alecthomas/kong v1.17.0
 	github.com/andybalholm/brotli v1.3.0
 	github.com/asavie/xdp v0.3.3
