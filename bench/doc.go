@@ -6,7 +6,8 @@
 //	sudo go test ./bench -run '^$' -bench Echo -count 5
 //
 // Below it, flood has hostile clients (scripts/bench-flood measures how others fare beside them), impair is a path that can be
-// made bad, tcp sets our TCP beside the kernel's over it (scripts/bench-tcp), and compare sets the whole beside other servers (scripts/bench).
+// made bad, tcp sets our TCP beside the kernel's over it (scripts/bench-tcp), compare sets the whole beside other servers (scripts/bench),
+// and xload makes load by AF_XDP (command cmd/xload; scripts/bench-xload sets it beside wrk).
 //
 // Compare figures of one run only. Why the server has rings of its own, whatever the figures, is in ARCHITECTURE.md.
 package bench
