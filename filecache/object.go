@@ -91,10 +91,7 @@ func (o *Object) Respond(r *httpwire.Request, served int, unix int64) (Response,
 	if o.kinds[resp.kind].text == "" {
 		return resp, false
 	}
-	left := int(o.keepAlive.max)
-	if left >= 0 {
-		left = max(0, left-served)
-	}
+	left := o.Left(served)
 	switch {
 	case !r.KeepAlive() || left == 0 || o.keepAlive.timeout == "":
 		resp.fields = fieldsClose
@@ -105,6 +102,15 @@ func (o *Object) Respond(r *httpwire.Request, served int, unix int64) (Response,
 		resp.fields = fieldsTimeout
 	}
 	return resp, true
+}
+
+// Left returns how many requests a connection may carry after one that is answered with the object, when served were before; negative
+// for any number.
+func (o *Object) Left(served int) int {
+	if o.keepAlive.max < 0 {
+		return -1
+	}
+	return max(0, int(o.keepAlive.max)-served)
 }
 
 // Stale reports whether the object is no longer fresh at unix, seconds since 1970: until the server behind has said the same again,
@@ -120,6 +126,11 @@ func (o *Object) part(r Response) []byte {
 		return o.octets[r.first : r.last+1]
 	}
 	return nil
+}
+
+// HeadLen returns the octets of response r's header section, its final empty line included.
+func (o *Object) HeadLen(r Response) uint32 {
+	return uint32(o.headLen(r))
 }
 
 // Len returns the octets of response r: header section and body.

@@ -85,6 +85,11 @@ func (c *Conn) AckedOff() uint32 {
 	return uint32(wire.MinSeq(c.snd.una, c.snd.end) - c.snd.iss - 1)
 }
 
+// SentOff returns the stream offset, modulo 2³², of the first octet that was never sent.
+func (c *Conn) SentOff() uint32 {
+	return uint32(wire.MinSeq(c.snd.nxt, c.snd.end) - c.snd.iss - 1)
+}
+
 // WrittenOff returns the stream offset, modulo 2³², of the end of what was written.
 func (c *Conn) WrittenOff() uint32 { return uint32(c.snd.end - c.snd.iss - 1) }
 

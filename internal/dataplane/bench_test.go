@@ -196,7 +196,7 @@ func BenchmarkStages(b *testing.B) {
 	length := o.Len(resp)
 	b.Run("put", func(b *testing.B) {
 		start := s.conn.WrittenOff()
-		l.work.push(s, o, resp, start, start+length)
+		l.work.push(s, o, sending{response: resp, start: start, end: start + length})
 		l.out = tcpstate.Transmit{Flags: wire.ACK | wire.PSH, Len: length, Off: start, Options: wire.Options{HasTS: true}}
 		for b.Loop() {
 			l.put(s)

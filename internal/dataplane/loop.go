@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/xhttpd/xhttpd/filecache"
+	"github.com/xhttpd/xhttpd/internal/hits"
 	"github.com/xhttpd/xhttpd/internal/httpwire"
 	"github.com/xhttpd/xhttpd/internal/wire"
 	"github.com/xhttpd/xhttpd/tcpstate"
@@ -77,6 +78,8 @@ type Config struct {
 	// HandoverTimeout is how long a hand-over is tried again when the server accepts no connections,
 	// before the client gets a RST. Default 30 s; it must be less than the redirector keeps its records.
 	HandoverTimeout time.Duration
+	// Hits, if not nil, is told of each response, for the access log. The loop is its producer.
+	Hits *hits.Ring
 	// Limits are what clients may have.
 	Limits Limits
 }
@@ -142,6 +145,7 @@ func New(cfg Config) (*Loop, error) {
 	l.slots.init(cfg.MaxConns)
 	l.waits.init(cfg.MaxConns, cfg.Listener.TimeWait())
 	l.work.init(cfg.MaxConns, cfg.MaxBuffers)
+	l.work.hits = cfg.Hits
 	l.give.init(cfg.MTU)
 	l.prefixes.init(cfg.MaxConns, &cfg.Limits)
 	l.slowHeads.rate, l.strays.rate = cfg.Limits.SlowHeads, cfg.Limits.Strays
@@ -159,6 +163,7 @@ func setDefault[T int | time.Duration](v *T, def T) {
 // for sending; 0 if it waits for nothing but frames.
 func (l *Loop) Step(now tcpstate.Time) tcpstate.Time {
 	l.now, l.unix = now, uint32(l.cfg.Unix())
+	l.work.now = now
 	l.wheel.begin(now)
 	if l.drain.Load() && !l.draining {
 		l.beginDrain()
@@ -171,9 +176,7 @@ func (l *Loop) Step(now tcpstate.Time) tcpstate.Time {
 	l.expire()
 	l.waits.expire(now)
 	l.transmit()
-	l.count.Buffers = l.work.buffersInUse()
-	l.count.Connections[tcpstate.TimeWait] += l.waits.news()
-	l.count.publish()
+	l.publish()
 	l.progress.Add(1)
 	switch {
 	case more:
@@ -219,7 +222,7 @@ func (l *Loop) beginDrain() {
 
 // abortAll resets whatever is left.
 func (l *Loop) abortAll(now tcpstate.Time) {
-	l.now = now
+	l.now, l.work.now = now, now
 	l.slots.each(func(i uint32) {
 		s := l.slots.at(i)
 		if s.flags&flagHanding != 0 {
@@ -230,8 +233,18 @@ func (l *Loop) abortAll(now tcpstate.Time) {
 		l.markReady(i)
 	})
 	l.transmit()
+	l.slots.each(l.release) // for those there was no frame
+	l.publish()
+}
+
+// publish lets others see what this step has counted and told.
+func (l *Loop) publish() {
 	l.count.Buffers = l.work.buffersInUse()
+	l.count.Connections[tcpstate.TimeWait] += l.waits.news()
 	l.count.publish()
+	if l.cfg.Hits != nil {
+		l.cfg.Hits.Publish()
+	}
 }
 
 // expire runs the timers that are due.

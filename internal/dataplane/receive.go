@@ -11,6 +11,7 @@ func (l *Loop) receive() bool {
 	l.count.RxPackets += uint64(n)
 	if n > 0 && l.cfg.Clock != nil {
 		l.now = max(l.now, l.cfg.Clock())
+		l.work.now = l.now
 	}
 	for _, frame := range l.rx[:n] {
 		l.onFrame(frame)

@@ -92,7 +92,7 @@ func (l *Loop) serve(i uint32, data []byte) (used int) {
 			l.want(s, Reason(why))
 			return used
 		}
-		if !l.respond(s, r, n) {
+		if !l.respond(s, r, data[used:used+n]) {
 			return used
 		}
 		used += n
@@ -100,8 +100,8 @@ func (l *Loop) serve(i uint32, data []byte) (used int) {
 	return used
 }
 
-// respond begins the response to r, whose head is n octets long, or wants a hand-over and reports false.
-func (l *Loop) respond(s *slot, r *httpwire.Request, n int) bool {
+// respond begins the response to r, which was read from head, or wants a hand-over and reports false.
+func (l *Loop) respond(s *slot, r *httpwire.Request, head []byte) bool {
 	object := l.cfg.Store.Lookup(s.flow.Local, r)
 	if object == nil {
 		l.cfg.Store.Want(s.flow.Local, r)
@@ -120,10 +120,15 @@ func (l *Loop) respond(s *slot, r *httpwire.Request, n int) bool {
 		l.want(s, ReasonVariant)
 		return false
 	}
-	s.conn.Received(uint32(n), nil)
-	s.conn.Consume(uint32(n))
+	n := uint32(len(head))
+	s.conn.Received(n, nil)
+	s.conn.Consume(n)
 	length, start := object.Len(response), s.conn.WrittenOff()
-	l.work.push(s, object, response, start, start+length)
+	sent := sending{response: response, start: start, end: start + length}
+	if l.cfg.Hits != nil {
+		sent.hit = l.tellBegin(s, object, &sent, head)
+	}
+	l.work.push(s, object, sent)
 	s.conn.Write(length)
 	if s.served < 1<<16-1 {
 		s.served++

@@ -93,6 +93,7 @@ func (w *simWorld) audit() {
 	w.auditReadyList(ready)
 	w.auditQueues()
 	w.auditOurs()
+	w.auditHits()
 }
 
 // auditOurs: the table for the steering program holds the connections that are ours, each once, and nothing else. What a

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/xhttpd/xhttpd/filecache"
+	"github.com/xhttpd/xhttpd/internal/hits"
 	"github.com/xhttpd/xhttpd/internal/netsim"
 	"github.com/xhttpd/xhttpd/internal/wire"
 	"github.com/xhttpd/xhttpd/tcpstate"
@@ -27,6 +28,7 @@ type simWorld struct {
 	tcp    tcpstate.Config
 	states map[uint32]simState // of the slots after the last step
 	talks  []*simTalk
+	hits   simHits
 }
 
 // simSizes are the static objects: /0.txt has no octet, /1.txt has one, and so on.
@@ -109,6 +111,7 @@ func newSim(t *testing.T, seed uint64, path simPath, changes ...func(*simSetup))
 	}
 	w := &simWorld{Net: netsim.New(seed, s.host), t: t, tcp: s.tcp, states: map[uint32]simState{}}
 	s.loop.Device, s.loop.Handover = w.Device, w.Kernel
+	s.loop.Hits = hits.NewRing(0, true)
 	s.loop.Ours = newOurs(t, 256) // of which no bucket will be full
 	s.loop.Listener = tcpstate.NewListener(s.tcp, wire.Key{K0: seed, K1: 2})
 	if w.loop, err = New(s.loop); err != nil {
@@ -156,6 +159,9 @@ func (w *simWorld) end() {
 		if o != nil {
 			w.t.Error("an object is still referred to")
 		}
+	}
+	if n := len(w.hits.open); n != 0 {
+		w.t.Errorf("the access log was told of %d responses that have not ended", n)
 	}
 	if err := w.Device.Check(batch); err != nil {
 		w.t.Error(err)

@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"github.com/xhttpd/xhttpd/filecache"
+	"github.com/xhttpd/xhttpd/internal/hits"
 	"github.com/xhttpd/xhttpd/tcpstate"
 )
 
@@ -27,6 +28,7 @@ type work struct {
 type sending struct {
 	response   filecache.Response
 	start, end uint32
+	hit        uint32 // what the access log calls it, or 0
 }
 
 // workArena holds the works, the receive buffers, and, in the one place where pointers are, the objects that
@@ -41,6 +43,8 @@ type workArena struct {
 	freeBufs  []uint32
 	freshBuf  uint32
 	usedWorks int
+	hits      *hits.Ring    // that is told of what has ended, or nil
+	now       tcpstate.Time // of the step, for that
 }
 
 func (a *workArena) init(works, bufs int) {
@@ -110,10 +114,10 @@ func (a *workArena) dropBuffer(s *slot) {
 	w.buf = 0
 }
 
-// push notes a response of o for s, at [start, end). The caller has checked that there is room.
-func (a *workArena) push(s *slot, o *filecache.Object, r filecache.Response, start, end uint32) {
+// push notes a response of o for s. The caller has checked that there is room.
+func (a *workArena) push(s *slot, o *filecache.Object, r sending) {
 	w := a.of(s)
-	w.sent[w.n] = sending{r, start, end}
+	w.sent[w.n] = r
 	a.objects[int(s.work)*window+int(w.n)] = o
 	w.n++
 }
@@ -130,6 +134,9 @@ func (a *workArena) acked(s *slot, off uint32) {
 	objs := a.objects[int(s.work)*window : int(s.work+1)*window]
 	done := 0
 	for done < int(w.n) && int32(off-w.sent[done].end) >= 0 {
+		if r := &w.sent[done]; r.hit != 0 {
+			a.tellEnd(r, off)
+		}
 		done++
 	}
 	if done == 0 {
@@ -168,9 +175,15 @@ func (a *workArena) dropWork(s *slot) {
 	if s.work == 0 {
 		return
 	}
+	w := &a.all[s.work]
+	for k := range w.sent[:w.n] {
+		if r := &w.sent[k]; r.hit != 0 {
+			a.tellEnd(r, s.conn.SentOff())
+		}
+	}
 	a.dropBuffer(s)
 	clear(a.objects[int(s.work)*window : int(s.work+1)*window])
-	a.all[s.work].chain = a.free
+	w.chain = a.free
 	a.free = s.work
 	s.work = 0
 	a.usedWorks--
