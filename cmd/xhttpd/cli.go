@@ -30,7 +30,7 @@ Exit codes: 0 all went well; 1 it could not run, or has failed, or a check has; 
 var errReported = errors.New("failed")
 
 type cli struct {
-	Run     runCmd     `cmd:"" help:"Serve. Ends on SIGTERM or SIGINT, when connections were handed to the server behind; a second signal ends it at once."`
+	Run     runCmd     `cmd:"" help:"Serve. Ends on SIGTERM or SIGINT, when connections were handed to the server behind; a second signal ends it at once. On SIGUSR1 or SIGHUP it opens the access log anew."`
 	Check   checkCmd   `cmd:"" help:"Say whether and how this machine could run xhttpd, and what to do about what it lacks. It changes nothing."`
 	Version versionCmd `cmd:"" help:"Print the versions of xhttpd, of the compiler and of the kernel."`
 }

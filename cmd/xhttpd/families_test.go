@@ -1,26 +1,31 @@
 package main
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
 	"github.com/xhttpd/xhttpd/filecache"
+	"github.com/xhttpd/xhttpd/internal/accesslog"
 	"github.com/xhttpd/xhttpd/internal/config"
 	"github.com/xhttpd/xhttpd/internal/dataplane"
+	"github.com/xhttpd/xhttpd/internal/hits"
 	"github.com/xhttpd/xhttpd/internal/metrics"
 )
 
 // relied are the metrics that others rely upon, and a value that their label must always have.
 var relied = map[string][2]string{
-	"xhttpd_responses_total":  {"status", "304"},
-	"xhttpd_handovers_total":  {"reason", "miss"},
-	"xhttpd_connections":      {"state", "ESTABLISHED"},
-	"xhttpd_rx_packets_total": {},
-	"xhttpd_tx_packets_total": {},
-	"xhttpd_drops_total":      {"reason", "paws"},
-	"xhttpd_cache_objects":    {},
-	"xhttpd_cache_bytes":      {},
+	"xhttpd_responses_total":   {"status", "304"},
+	"xhttpd_handovers_total":   {"reason", "miss"},
+	"xhttpd_connections":       {"state", "ESTABLISHED"},
+	"xhttpd_rx_packets_total":  {},
+	"xhttpd_tx_packets_total":  {},
+	"xhttpd_drops_total":       {"reason", "paws"},
+	"xhttpd_cache_objects":     {},
+	"xhttpd_cache_bytes":       {},
+	"xhttpd_log_lines_total":   {},
+	"xhttpd_log_dropped_total": {"reason", "ring-full"},
 }
 
 func TestFamilies(t *testing.T) {
@@ -29,9 +34,9 @@ func TestFamilies(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Neither attached nor serving: what the kernel counts is read in TestDaemon.
-	d := &daemon{cfg: &config.Daemon{}, cache: cache, loops: []*dataplane.Loop{}}
+	d := &daemon{cfg: &config.Daemon{}, cache: cache, loops: []*dataplane.Loop{}, accessLog: new(accesslog.Log), hits: []*hits.Ring{hits.NewRing(0, false)}}
 	found := make(map[string]metrics.Family)
-	for _, f := range append(d.loopFamilies(), d.cacheFamilies()...) {
+	for _, f := range slices.Concat(d.loopFamilies(), d.cacheFamilies(), d.accessLogFamilies()) {
 		if _, twice := found[f.Name]; twice {
 			t.Errorf("%s is there twice", f.Name)
 		}

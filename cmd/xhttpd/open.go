@@ -28,7 +28,7 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	if d.iface, err = net.InterfaceByName(d.cfg.Interface); err != nil {
 		return fmt.Errorf("find interface %q: %w", d.cfg.Interface, err)
 	}
-	for _, step := range []func(context.Context) error{d.openBuiltin, d.openCache, d.openRedirector, d.openXDP, d.openLoops, d.openAdmin} {
+	for _, step := range []func(context.Context) error{d.openBuiltin, d.openCache, d.openRedirector, d.openXDP, d.openAccessLog, d.openLoops, d.openAdmin} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -167,7 +167,7 @@ func (d *daemon) openLoops(context.Context) error {
 	control := d.congestionControl(&d.sysctls)
 	var mac wire.MAC
 	copy(mac[:], d.iface.HardwareAddr)
-	for _, socket := range d.sockets {
+	for queue, socket := range d.sockets {
 		injector, err := d.redirector.Injector()
 		if err != nil {
 			return err
@@ -176,7 +176,7 @@ func (d *daemon) openLoops(context.Context) error {
 			Device: socket, PartialChecksums: socket.PartialChecksums(), Handover: injector, Store: d.cache, Listener: d.listener, Ours: d.ours, Control: control,
 			Clock: d.clock, Unix: func() int64 { return time.Now().Unix() }, LocalMAC: mac, MTU: d.iface.MTU,
 			MaxConns: d.cfg.MaxConnections, MaxBuffers: d.cfg.MaxBuffers,
-			Limits: d.limits(),
+			Limits: d.limits(), Hits: d.hitsOf(queue),
 		})
 		if err != nil {
 			return err

@@ -15,9 +15,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/xhttpd/xhttpd/filecache"
+	"github.com/xhttpd/xhttpd/internal/accesslog"
 	"github.com/xhttpd/xhttpd/internal/backend"
 	"github.com/xhttpd/xhttpd/internal/config"
 	"github.com/xhttpd/xhttpd/internal/dataplane"
+	"github.com/xhttpd/xhttpd/internal/hits"
 	"github.com/xhttpd/xhttpd/internal/metrics"
 	"github.com/xhttpd/xhttpd/redirect"
 	"github.com/xhttpd/xhttpd/tcpstate"
@@ -39,12 +41,15 @@ type daemon struct {
 	sysctls    redirect.Sysctls
 	listener   *tcpstate.Listener // of all loops
 	sockets    []*xdp.Socket
+	hits       []*hits.Ring      // of the loops, for the access log; nil if there is none
+	accessLog  *accesslog.Log    // or nil
 	loops      []*dataplane.Loop // loop k serves socket k, which serves queue k
 	heart      heart
 	admin      *metrics.Server // nil if off
 
-	aside  sync.WaitGroup // what runs beside the loops, until its context ends
-	failed chan error     // what ends the daemon
+	reopen <-chan os.Signal // asks for a new file of the access log
+	aside  sync.WaitGroup   // what runs beside the loops, until its context ends
+	failed chan error       // what ends the daemon
 }
 
 // Run serves until a signal, or until it cannot go on.
@@ -53,11 +58,14 @@ func (c *runCmd) Run(std *streams) error {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, unix.SIGTERM, unix.SIGINT)
 	defer signal.Stop(signals)
+	reopen := make(chan os.Signal, 1) // from here on they don't kill, whether or not there is a log
+	signal.Notify(reopen, unix.SIGUSR1, unix.SIGHUP)
+	defer signal.Stop(reopen)
 
 	if err := require(&c.Common, c.Roots[0], log); err != nil {
 		return err
 	}
-	if err := run(&c.Daemon, log, signals); err != nil {
+	if err := run(&c.Daemon, log, signals, reopen); err != nil {
 		log.Error("xhttpd ends; the server behind goes on alone", "err", err)
 		return errReported
 	}
@@ -65,8 +73,8 @@ func (c *runCmd) Run(std *streams) error {
 	return nil
 }
 
-func run(cfg *config.Daemon, log *slog.Logger, signals <-chan os.Signal) error {
-	d := &daemon{cfg: cfg, log: log, clock: monotonic(), failed: make(chan error, 1)}
+func run(cfg *config.Daemon, log *slog.Logger, signals, reopen <-chan os.Signal) error {
+	d := &daemon{cfg: cfg, log: log, reopen: reopen, clock: monotonic(), failed: make(chan error, 1)}
 	// What runs beside the loops ends after them: they may need it to the last.
 	ctx, cancel := context.WithCancel(context.Background())
 	err := d.open(ctx)

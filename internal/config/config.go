@@ -55,6 +55,7 @@ type Daemon struct {
 	MaxConnections    int           `default:"65536" help:"Connections held for each receive queue, of 256 bytes each. When they run short, idle connections are closed, then slow ones reset; those beyond are handed over with their first request."`
 	MaxBuffers        int           `default:"4096" help:"Incomplete requests held for each receive queue, of 16 KiB each. When they run short, the oldest are reset; those beyond are handed over."`
 	Limits
+	AccessLog
 
 	Grace     time.Duration `default:"30s" help:"How long connections may go on after SIGTERM or SIGINT before they are reset. A second signal ends it at once."`
 	LogLevel  slog.Level    `default:"info" help:"What is written to stderr, with all that is more serious: debug, info, warn, error."`
@@ -89,6 +90,9 @@ func (c *Daemon) Validate() error {
 		return err
 	}
 	if err := c.Limits.validate(); err != nil {
+		return err
+	}
+	if err := c.AccessLog.validate(); err != nil {
 		return err
 	}
 	switch {

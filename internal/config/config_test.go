@@ -112,7 +112,7 @@ func daemon(t *testing.T, change func(*Daemon)) Daemon {
 		Reprove: time.Minute, ProofRate: 200,
 		KeepAliveTimeout: 5 * time.Second, KeepAliveRequests: 100, HeadTimeout: 20 * time.Second, StallTimeout: 5 * time.Minute,
 		Limits:         Limits{Prefix4: 32, Prefix6: 64, MinRate: 128, MinRatePeriod: 5 * time.Minute, SlowHeads: 2, Strays: 10000},
-		MaxConnections: 65536, MaxBuffers: 4096, Grace: 30 * time.Second,
+		MaxConnections: 65536, MaxBuffers: 4096, Grace: 30 * time.Second, AccessLog: AccessLog{Format: "combined"},
 	}
 	if err := d.Admin.UnmarshalText([]byte("127.0.0.1:9180")); err != nil {
 		t.Fatal(err)
@@ -204,6 +204,9 @@ func TestValidate(t *testing.T) {
 		{"strangers", func(d *Daemon) { d.Stranger4, d.Stranger6 = stranger("203.0.113.7"), stranger("off") }, ""},
 		{"stranger of IPv6 for IPv4", func(d *Daemon) { d.Stranger4 = stranger("2001:db8::7") }, "--stranger4"},
 		{"stranger of IPv4 for IPv6", func(d *Daemon) { d.Stranger6 = stranger("203.0.113.7") }, "--stranger6"},
+		{"a log format", func(d *Daemon) { d.AccessLog.Format = `%h \"%r\"` }, ""},
+		{"a log format of Apache's own", func(d *Daemon) { d.AccessLog.Format = "%{UNIQUE_ID}e" }, "--access-log-format: "},
+		{"two names", func(d *Daemon) { d.ServerName = "a\nb" }, "--server-name"},
 	} {
 		d := daemon(t, c.change)
 		err := d.Validate()
