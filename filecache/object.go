@@ -13,6 +13,7 @@ type Object struct {
 	key       string
 	asked     question
 	octets    []byte // of the body, chunks included
+	framing   int    // octets of it that are the chunks'
 	kinds     [numKinds]template
 	etag      string // without "W/"; empty: none
 	modified  int64  // Unix seconds; 0: not said
@@ -131,6 +132,15 @@ func (o *Object) part(r Response) []byte {
 // HeadLen returns the octets of response r's header section, its final empty line included.
 func (o *Object) HeadLen(r Response) uint32 {
 	return uint32(o.headLen(r))
+}
+
+// BodyLen returns the octets of response r's body, without what frames chunks.
+func (o *Object) BodyLen(r Response) uint32 {
+	n := len(o.part(r))
+	if r.kind == kind200 {
+		n -= o.framing
+	}
+	return uint32(n)
 }
 
 // Len returns the octets of response r: header section and body.

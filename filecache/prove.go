@@ -113,7 +113,9 @@ func (c *Cache) refusalOf(err error, q *question) Refusal {
 // learn takes from the answer to GET what responses depend on.
 func (c *Cache) learn(o *Object, full *answer) Refusal {
 	o.octets = full.body
-	o.only11 = full.chunked
+	if o.only11 = full.chunked; o.only11 {
+		o.framing = len(full.body) - len(full.content)
+	}
 	o.etag = strings.TrimPrefix(full.field("ETag"), "W/")
 	if full.has("Last-Modified") {
 		var ok bool

@@ -184,13 +184,14 @@ var plain = map[byte]item{
 	'q': func(b []byte, l *line) []byte { return appendEscaped(b, l.query()) },
 	'H': func(b []byte, l *line) []byte { return appendEscaped(b, l.version) },
 	's': number(func(l *line) int64 { return int64(l.Status) }),
+	// Apache counts the body as a whole, also if the client has not taken it.
 	'b': func(b []byte, l *line) []byte {
-		if n := l.body(); n > 0 {
-			return strconv.AppendUint(b, uint64(n), 10)
+		if l.Body > 0 {
+			return strconv.AppendUint(b, uint64(l.Body), 10)
 		}
 		return append(b, '-')
 	},
-	'B': number(func(l *line) int64 { return int64(l.body()) }),
+	'B': number(func(l *line) int64 { return int64(l.Body) }),
 	'O': number(func(l *line) int64 { return int64(l.end.Sent) }),
 	'I': number(func(l *line) int64 { return int64(len(l.Request)) }),
 	'S': number(func(l *line) int64 { return int64(len(l.Request)) + int64(l.end.Sent) }),

@@ -14,7 +14,7 @@ import (
 func sample(change func(b *hits.Begin, e *hits.End)) *line {
 	section := "HTTP/1.1 200 OK\r\nDate: Sat, 14 Nov 2026 07:08:09 GMT\r\nServer: Apache\r\nETag: \"5-6\"\r\nContent-Type: text/html; charset=utf-8\r\n\r\n"
 	b := hits.Begin{
-		ID: 7, At: 1e9, LocalPort: 8080, RemotePort: 40000, Status: 200, Before: 3, Left: 97, HeadLen: uint32(len(section)), Len: uint32(len(section)) + 1000,
+		ID: 7, At: 1e9, LocalPort: 8080, RemotePort: 40000, Status: 200, Before: 3, Left: 97, Body: 1000, Len: uint32(len(section)) + 1000,
 		Request: []byte("GET /a/%41.html?x=\"1\" HTTP/1.1\r\nhost: Example.org:8080\r\nReferer:\r\nUser-Agent:  a\\b\t\x01\xe9 \r\nX-a: 1\r\nx-A: 2\r\nCookie: k=v; K2 = w=2 ;e=\r\n\r\n"),
 		Section: []byte(section),
 	}
@@ -166,7 +166,7 @@ func TestFates(t *testing.T) {
 		{"closed as the client wants", func(b *hits.Begin, _ *hits.End) { b.Closes = true }, "1000 1000 1125 2 -"},
 		{"the first, closed", func(b *hits.Begin, _ *hits.End) { b.Before, b.Closes = 0, true }, "1000 1000 1125 0 -"},
 		{"aborted", func(_ *hits.Begin, e *hits.End) { e.Aborted, e.Sent = true, 200 }, "1000 1000 200 3 X"},
-		{"no body", func(b *hits.Begin, e *hits.End) { b.Len = b.HeadLen; e.Sent = b.Len }, "- 0 125 3 +"},
+		{"no body", func(b *hits.Begin, e *hits.End) { b.Len, b.Body = 125, 0; e.Sent = b.Len }, "- 0 125 3 +"},
 	} {
 		if got := written(t, format, sample(c.change)); got != c.want {
 			t.Errorf("%s: %q, want %q", c.what, got, c.want)

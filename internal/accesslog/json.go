@@ -42,7 +42,7 @@ func appendJSON(b []byte, l *line) []byte {
 		Time: l.begun.Truncate(time.Microsecond), Remote: l.remote(), RemotePort: l.RemotePort, Local: l.local(), LocalPort: l.LocalPort,
 		Method: string(l.method), Target: string(l.target), Protocol: string(l.version),
 		Host: name("Host"), Referer: name("Referer"), UserAgent: name("User-Agent"),
-		Status: l.Status, Body: l.body(), Sent: l.end.Sent, Received: len(l.Request), Microsecs: l.took.Microseconds(), Before: int(l.Before),
+		Status: l.Status, Body: l.Body, Sent: l.end.Sent, Received: len(l.Request), Microsecs: l.took.Microseconds(), Before: int(l.Before),
 		Connection: map[byte]string{'+': "kept", '-': "closed", 'X': "aborted"}[l.fate()],
 	}
 	if l.fate() == '-' && !l.Closes {

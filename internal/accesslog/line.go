@@ -167,9 +167,6 @@ func (l *line) host() string {
 	return host
 }
 
-// body is how many octets the response's body has; Apache counts it as a whole, also if the client has not taken it.
-func (l *line) body() uint32 { return l.Len - l.HeadLen }
-
 // before is Apache's count of requests on the connection before this one. It leaves out one that ends the connection because the
 // client wants it, so that such a one has the number of that before.
 func (l *line) before() int {

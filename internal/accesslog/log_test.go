@@ -27,7 +27,7 @@ type teller struct {
 
 func (p *teller) begin() (id uint32) {
 	request := fmt.Sprintf("GET /%d HTTP/1.1\r\nHost: %s\r\n\r\n", p.n, strings.Repeat("h", 100))
-	if id, _ = p.ring.Begin(&hits.Begin{Status: 200, HeadLen: 100, Len: 200}, []byte(request), 0); id != 0 {
+	if id, _ = p.ring.Begin(&hits.Begin{Status: 200, Body: 100, Len: 200}, []byte(request), 0); id != 0 {
 		p.n++
 	}
 	return id

@@ -11,11 +11,11 @@ func (l *Loop) tellBegin(s *slot, o *filecache.Object, w *sending, head []byte) 
 	r := w.response
 	b := hits.Begin{
 		At: int64(l.now), Local: s.flow.Local, Remote: s.flow.Remote, LocalPort: s.flow.LocalPort, RemotePort: s.flow.RemotePort,
-		Status: uint16(r.Status()), Before: s.served, Left: int32(o.Left(int(s.served))), HeadLen: o.HeadLen(r), Len: w.end - w.start, Closes: r.Closes(),
+		Status: uint16(r.Status()), Before: s.served, Left: int32(o.Left(int(s.served))), Body: o.BodyLen(r), Len: w.end - w.start, Closes: r.Closes(),
 	}
-	section := 0
+	var section int
 	if l.cfg.Hits.Sections() {
-		section = int(b.HeadLen)
+		section = int(o.HeadLen(r))
 	}
 	id, fill := l.cfg.Hits.Begin(&b, head, section)
 	if len(fill) > 0 {

@@ -30,7 +30,7 @@ func (w *simWorld) auditHits() {
 		case r.Kind == hits.KindBegin:
 			h.begun++
 			h.open[r.Begin.ID] = r.Begin.Len
-			if int(r.Begin.HeadLen) != len(r.Begin.Section) || !strings.HasSuffix(string(r.Begin.Section), "\r\n\r\n") || !strings.HasSuffix(string(r.Begin.Request), "\r\n\r\n") {
+			if int(r.Begin.Body) != int(r.Begin.Len)-len(r.Begin.Section) && r.Begin.Body != 0 || !strings.HasSuffix(string(r.Begin.Section), "\r\n\r\n") || !strings.HasSuffix(string(r.Begin.Request), "\r\n\r\n") {
 				w.Failf("the log was told of request %q and section %q", r.Begin.Request, r.Begin.Section)
 			}
 		case !open:
@@ -94,7 +94,7 @@ func TestHitIsTold(t *testing.T) {
 		section := strings.TrimSuffix(response, small)
 		if b.At != int64(s.now) || b.Local != wire.Addr4(local.To4()) || b.Remote != wire.Addr4(remote.To4()) || b.LocalPort != 80 ||
 			b.RemotePort != uint16(c.port) || b.Status != 200 || int(b.Before) != k || b.Left != -1 || b.Closes ||
-			int(b.Len) != len(response) || int(b.HeadLen) != len(section) || string(b.Request) != getSmall || string(b.Section) != section {
+			int(b.Len) != len(response) || int(b.Body) != len(small) || string(b.Request) != getSmall || string(b.Section) != section {
 			t.Errorf("response %d: told %+v", k, b)
 		}
 		c.acknowledge()

@@ -11,7 +11,7 @@ type Begin struct {
 	Status                uint16
 	Before                uint16 // responses on this connection before
 	Left                  int32  // requests that the connection may carry after this one, negative for any number
-	HeadLen               uint32 // octets of the response's header section
+	Body                  uint32 // octets of the response's body, without what frames chunks
 	Len                   uint32 // octets of the response
 	Closes                bool   // the connection ends with it
 
@@ -74,7 +74,7 @@ func (r *Begin) put(b []byte, request, section int) {
 	le.PutUint16(b[58:], r.RemotePort)
 	le.PutUint16(b[60:], r.Status)
 	le.PutUint16(b[62:], r.Before)
-	le.PutUint32(b[64:], r.HeadLen)
+	le.PutUint32(b[64:], r.Body)
 	le.PutUint32(b[68:], r.Len)
 	le.PutUint32(b[72:], uint32(request))
 	le.PutUint32(b[76:], uint32(section))
@@ -86,7 +86,7 @@ func (r *Begin) get(b []byte) {
 	*r = Begin{
 		ID: le.Uint32(b[8:]), At: int64(le.Uint64(b[16:])), Local: [16]byte(b[24:40]), Remote: [16]byte(b[40:56]),
 		LocalPort: le.Uint16(b[56:]), RemotePort: le.Uint16(b[58:]), Status: le.Uint16(b[60:]), Before: le.Uint16(b[62:]),
-		Left: int32(le.Uint32(b[12:])), HeadLen: le.Uint32(b[64:]), Len: le.Uint32(b[68:]), Closes: b[5] != 0,
+		Left: int32(le.Uint32(b[12:])), Body: le.Uint32(b[64:]), Len: le.Uint32(b[68:]), Closes: b[5] != 0,
 		Request: b[beginSize : beginSize+request], Section: b[beginSize+request : beginSize+request+section],
 	}
 }

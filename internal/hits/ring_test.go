@@ -31,7 +31,7 @@ type teller struct {
 func (s *teller) begin() *told {
 	b := Begin{
 		At: s.rnd.Int64(), LocalPort: uint16(s.rnd.Uint32()), RemotePort: uint16(s.rnd.Uint32()), Status: 200, Before: uint16(s.rnd.Uint32()),
-		Left: int32(s.rnd.Uint32()), HeadLen: s.rnd.Uint32(), Len: s.rnd.Uint32(), Closes: s.rnd.IntN(2) == 0,
+		Left: int32(s.rnd.Uint32()), Body: s.rnd.Uint32(), Len: s.rnd.Uint32(), Closes: s.rnd.IntN(2) == 0,
 	}
 	for k := range b.Local {
 		b.Local[k], b.Remote[k] = byte(s.rnd.Uint32()), byte(s.rnd.Uint32())

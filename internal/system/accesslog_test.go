@@ -2,6 +2,7 @@ package system
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"net"
@@ -89,6 +90,7 @@ var logRequests = map[string][]string{
 	"1.0kept":   {"GET /a.png HTTP/1.0|Connection: Keep-Alive||", "GET /a.png HTTP/1.0|Connection: Keep-Alive||", "GET /a.png HTTP/1.0||"},
 	"304":       {"GET /a.png HTTP/1.1|Host: a|If-None-Match: *||", "GET /a.png HTTP/1.1|Host: a|If-Modified-Since: Tue, 24 Nov 2026 00:00:00 GMT||"},
 	"pipelined": {strings.Repeat("GET /a.png HTTP/1.1|Host: a||HEAD /b.png HTTP/1.1|Host: a|Connection: keep-alive||", 5)},
+	"coded":     {"GET /t.html HTTP/1.1|Host: a|Accept-Encoding: gzip||", "GET /t.html HTTP/1.1|Host: a||"},
 	"all":       {strings.Repeat("GET /a.png HTTP/1.1|Host: a|Connection: keep-alive||", 101)},
 }
 
@@ -103,6 +105,7 @@ GlobalLog ${TESTBED}/log/all all
 	b.Put("a.png", content(1000))
 	b.Put("b.png", content(100_000))
 	b.Put("c.png", content(1))
+	b.Put("t.html", bytes.Repeat([]byte("some words that can be made shorter "), 3000))
 	own := filepath.Join(b.Dir, "hits.log")
 	alone4, alone6 := b.Alone()
 	b.StartDaemon("--address", b.Address(false), "--address", b.Address(true), "--access-log", own, "--access-log-format", logFormat, "--server-name", "test")
