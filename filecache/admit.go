@@ -5,7 +5,7 @@ import "strings"
 // What clients can name without end is bounded. Objects that nobody asks for are given up after a while (watch.go), so that names
 // that somebody invented do not stay.
 const (
-	maxHosts     = 64 // Host fields besides Options.Hosts
+	maxHosts     = 64 // Host fields besides Site.Hosts
 	maxCodings   = 32 // Accept-Encoding fields
 	maxSpellings = 16 // targets of one file
 )
@@ -21,20 +21,7 @@ func (c *Cache) admit(q *question) (path string, _ Refusal) {
 			return "", Dynamic
 		}
 	}
-	if under(c.opts.Private, q.site(), path) && !under(c.opts.Public, q.site(), path) {
-		return "", Private
-	}
 	return path, Taken
-}
-
-// under reports whether one of the prefixes, each of a path or of a host and a path, fits.
-func under(prefixes []string, site, path string) bool {
-	for _, prefix := range prefixes {
-		if strings.HasPrefix(path, prefix) || strings.HasPrefix(site+path, prefix) && !strings.HasPrefix(prefix, "/") {
-			return true
-		}
-	}
-	return false
 }
 
 // names counts in how many ways the objects that are held, or are being proven, were asked for.

@@ -14,11 +14,10 @@ import (
 	"github.com/xhttpd/xhttpd/internal/httpwire"
 )
 
-// Options say what a Cache holds. Roots is required.
+// Options say what a Cache holds. Site is required.
 type Options struct {
-	// Roots are the directories that request targets are below, those of all sites. Which one belongs to which host shows by
-	// what the server behind answers.
-	Roots []string
+	// Site is what is known of the sites in the beginning.
+	Site
 	// Budget is how many octets of bodies are held at most. Default 256 MiB. Objects that were dropped while
 	// responses of theirs are under way stay in memory beyond it, until those are acknowledged.
 	Budget int64
@@ -26,17 +25,8 @@ type Options struct {
 	MaxObject int64
 	// Backend, if not nil, is asked for each object before it is taken (prove.go).
 	Backend Backend
-	// Hosts are the names of the sites, in lower case. Their number does not count against the bound for names that clients invent.
-	Hosts []string
-	// Private are prefixes of paths, or of hosts and paths, below which nothing is taken, unless it is below one of Public.
-	Private, Public []string
 	// QueryIgnored are prefixes of paths for which a query does not matter.
 	QueryIgnored []string
-	// Agents are parts of User-Agent fields to whose senders the server behind speaks in a way of its own. Default those of Debian's
-	// configuration of Apache.
-	Agents []string
-	// Index are the names of files that stand for their directory. Default "index.html".
-	Index []string
 	// Dynamic are substrings of targets that are never static. Default "cgi-bin".
 	Dynamic []string
 	// Reprove is how long an object is taken for true without asking again. Default a minute.
@@ -64,16 +54,17 @@ type Options struct {
 type Cache struct {
 	opts   Options
 	types  mimeTypes
-	sites  map[string]bool
-	agents [][]byte
 	table  *table
 	wants  chan string // keys, as they are asked for
 	todo   chan string // keys to be filled
 	looks  chan look
 	proofs *rate.Limiter
 	missed atomic.Uint64 // wants that were forgotten
+	agents atomic.Pointer[[]Agent]
 
 	mu      sync.Mutex // everything below; never held while a packet waits
+	site    *Site
+	sites   map[string]bool // by Site.Hosts
 	roots   []*root
 	objects map[string]*Object // by key
 	bodies  map[bodyKey]*body
@@ -90,6 +81,7 @@ type Cache struct {
 
 // life is what the cache notes of an object.
 type life struct {
+	site     *Site // that it was begun for
 	ways     []way
 	dirs     []string  // directories that are watched for it
 	due      time.Time // to be proven again
@@ -118,16 +110,10 @@ const (
 func New(opts Options) (*Cache, error) {
 	setDefaults(&opts)
 	c := &Cache{
-		opts: opts, table: newTable(), wants: make(chan string, maxWants), todo: make(chan string, maxTodo), looks: make(chan look, maxLooks), sites: map[string]bool{},
+		opts: opts, table: newTable(), wants: make(chan string, maxWants), todo: make(chan string, maxTodo), looks: make(chan look, maxLooks),
 		proofs:  rate.NewLimiter(rate.Limit(opts.ProofRate), opts.ProofRate),
 		objects: map[string]*Object{}, bodies: map[bodyKey]*body{}, filling: map[string]bool{},
 		names: map[string]map[*Object]struct{}{}, named: newNames(), refused: map[string]refusal{},
-	}
-	for _, name := range opts.Hosts {
-		c.sites[name] = true
-	}
-	for _, part := range opts.Agents {
-		c.agents = append(c.agents, []byte(part))
 	}
 	if opts.Backend == nil {
 		var err error
@@ -135,13 +121,8 @@ func New(opts Options) (*Cache, error) {
 			return nil, err
 		}
 	}
-	for _, path := range opts.Roots {
-		r, err := openRoot(path)
-		if err != nil {
-			return nil, err
-		}
-		r.strict = opts.Backend == nil
-		c.roots = append(c.roots, r)
+	if err := c.SetSite(opts.Site); err != nil {
+		return nil, err
 	}
 	return c, nil
 }
@@ -156,12 +137,6 @@ func setDefaults(opts *Options) {
 	opts.MaxObject = min(opts.MaxObject, opts.Budget-overhead, 1<<30)
 	if opts.Dynamic == nil {
 		opts.Dynamic = []string{"cgi-bin"}
-	}
-	if opts.Index == nil {
-		opts.Index = []string{"index.html"}
-	}
-	if opts.Agents == nil {
-		opts.Agents = []string{"Mozilla/2", "MSIE 4.0b2;", "RealPlayer 4.0", "Java/1.0", "JDK/1.0"}
 	}
 	if opts.Reprove <= 0 {
 		opts.Reprove = time.Minute
@@ -253,7 +228,7 @@ func (c *Cache) Run(ctx context.Context) error {
 func (c *Cache) insert(o *Object) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if o.life.dead {
+	if o.life.dead || o.life.site != c.site {
 		return false
 	}
 	if old := c.objects[o.key]; old != nil {

@@ -14,7 +14,7 @@
 // same address. Nothing of it is made up, and nothing of that server's configuration has to be known.
 //
 // It refuses, and so leaves to the server behind: what that gives to some clients only, what changes each time, what is not the content of a file
-// below a root, and symlinks that leave the root. Without a server that could be asked, the answers are a stock Apache's
+// below a root, symlinks that leave the root, and what Site.Private and Site.AccessFile say of it. Without a server that could be asked, the answers are a stock Apache's
 // (builtin.go), and what kHTTPd refused is refused: files that are not world-readable, or executable, or of an unknown type, hidden names,
 // directories with an .htaccess on the way.
 //

@@ -119,11 +119,18 @@ func (c *Cache) fill(ctx context.Context, key string) Refusal {
 // the way is walked again after that, so that no change is missed. p is nil if no second look is needed.
 func (c *Cache) prove(ctx context.Context, key string) (o *Object, p *proof, why Refusal) {
 	o = &Object{key: key, asked: parseKey(key)}
+	c.mu.Lock()
+	o.life.site = c.site
+	c.mu.Unlock()
 	path, why := c.admit(&o.asked)
 	if why != Taken {
 		return o, nil, why
 	}
 	if o.life.ways, why = c.find(path, o.asked.coding != absentField); why != Taken {
+		return o, nil, why
+	}
+	if why, reason := o.life.site.judge(&o.asked, o.life.ways); why != Taken {
+		c.opts.Logger.Debug("left to the server behind", "target", o.asked.target, "host", o.asked.host, "why", reason)
 		return o, nil, why
 	}
 	if why = c.note(o); why != Taken {

@@ -1,7 +1,6 @@
 package filecache
 
 import (
-	"bytes"
 	"encoding/hex"
 	"net/netip"
 	"strings"
@@ -30,7 +29,7 @@ func (c *Cache) key(dst []byte, local [16]byte, r *httpwire.Request) ([]byte, bo
 		local = [16]byte{}
 		return appendKey(dst, local, nil, nil, r.Path)
 	}
-	if c.oldBrowser(r.UserAgent) {
+	if c.ofAgent(r.UserAgent) {
 		return nil, false
 	}
 	return appendKey(dst, local, r.Host, r.AcceptEncoding, r.Path)
@@ -63,10 +62,11 @@ func (c *Cache) queryIgnored(path []byte) bool {
 	return false
 }
 
-// oldBrowser reports whether agent is one that the server's configuration treats in a way of its own.
-func (c *Cache) oldBrowser(agent []byte) bool {
-	for _, part := range c.agents {
-		if bytes.Contains(agent, part) {
+// ofAgent reports whether agent is one to whom the server behind speaks in a way of its own.
+func (c *Cache) ofAgent(agent []byte) bool {
+	agents := *c.agents.Load()
+	for k := range agents {
+		if agents[k].in(agent) {
 			return true
 		}
 	}

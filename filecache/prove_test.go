@@ -511,7 +511,7 @@ func TestSameFileInTwoRoots(t *testing.T) {
 		s, server := imitated(t, "content")
 		other := s.root + "-other"
 		s.must(os.Mkdir(other, 0o755))
-		r, err := openRoot(other)
+		r, err := openRoot(Root{"/", other}, nil)
 		s.must(err)
 		s.Cache.roots = append(s.Cache.roots, r)
 		s.put("../root-other/a.png", "content")
@@ -625,32 +625,6 @@ func TestBounds(t *testing.T) {
 	}
 	if n, why := count(func(k int) *question { return &question{target: fmt.Sprint(k)} }); n != maxSpellings || why != TooManySpellings {
 		t.Errorf("%d spellings, %v", n, why)
-	}
-}
-
-// What is private is not even asked for.
-func TestPrivate(t *testing.T) {
-	b := &imitation{dialed: errors.New("refused")}
-	s := newStage(t, func(o *Options) {
-		o.Backend = b
-		o.Private, o.Public = []string{"/private", "inner.test/"}, []string{"/private/not", "inner.test/logo"}
-	})
-	for _, name := range []string{"private/a.png", "private/not/a.png", "a.png", "logo.png"} {
-		s.put(name, "content")
-	}
-	for _, c := range []struct {
-		host, target string
-		want         Refusal
-	}{
-		{"test", "/private/a.png", Private}, {"test", "/%70rivate/a.png", Private}, {"test", "//x/../private/a.png", Private},
-		{"test", "/private/not/a.png", NoBackend}, {"test", "/private/not/../a.png", Private}, {"test", "/a.png", NoBackend},
-		{"inner.test", "/a.png", Private}, {"INNER.test:80", "/a.png", Private}, {"inner.test", "/logo.png", NoBackend}, {"outer.test", "/a.png", NoBackend},
-	} {
-		r := plain(c.target)
-		r.Host = []byte(c.host)
-		if got := s.Fill(t.Context(), address, r); got != c.want {
-			t.Errorf("%s%s: %v, want %v", c.host, c.target, got, c.want)
-		}
 	}
 }
 

@@ -9,7 +9,7 @@ type Refusal uint8
 const (
 	Taken            Refusal = iota
 	Dynamic                  // the target has one of Options.Dynamic in it
-	Private                  // it is below one of Options.Private
+	Private                  // Site.Private says why
 	TooManyHosts             // the bounds of admit.go
 	TooManyCodings           //
 	TooManySpellings         //
@@ -30,10 +30,10 @@ const (
 	ProofVolatile            // its answer is different each time
 	ProofKeepAlive           // it keeps connections for another time than --keepalive-timeout
 	ProofOdd                 // its answer has a form that can't be repeated
-	HiddenName               // a name that begins with '.'; this and what follows only without Backend
+	HiddenName               // a name that begins with '.'; this and the next two only without Backend
 	UnknownType              // no media type, or more than one
 	Permissions              // kHTTPd's rules, or a directory on the way that strangers may not search
-	Htaccess                 // there is an .htaccess on the way
+	Htaccess                 // there is an .htaccess on the way, with rules that depend on the client, or without Backend
 	NumRefusals
 
 	parked = NumRefusals // not yet refused, nor taken

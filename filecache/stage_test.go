@@ -29,7 +29,7 @@ func newStage(t *testing.T, change func(*Options)) *stage {
 	s := &stage{T: t, root: root}
 	s.must(os.Mkdir(root, 0o755))
 	s.must(os.WriteFile(types, []byte("text/plain txt text\nimage/png png\napplication/gzip gz\n"), 0o600))
-	opts := Options{Roots: []string{root}, MimeTypes: types, KeepAliveRequests: 100}
+	opts := Options{Site: Site{Roots: []Root{{"/", root}}}, MimeTypes: types, KeepAliveRequests: 100}
 	if change != nil {
 		change(&opts)
 	}

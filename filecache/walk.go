@@ -14,17 +14,19 @@ import (
 
 // root is the directory that everything is below, held open: renaming it does not lead us elsewhere.
 type root struct {
+	Root
 	dir  *os.File // closed when the last walk that began with it has ended
-	path string   // as given
 	real string   // without symlinks
 	id   fileID
 	// strict applies kHTTPd's rules of who may see a file: there is no server behind that applies its own.
 	strict bool
-	above  string // what identifies the .htaccess files above it
+	above  string   // what identifies the access files above it
+	access []string // names of files like .htaccess
+	higher []string // those above it, by their paths
 }
 
-func openRoot(path string) (*root, error) {
-	real, err := filepath.Abs(path)
+func openRoot(r Root, access []string) (*root, error) {
+	real, err := filepath.Abs(r.Dir)
 	if err == nil {
 		real, err = filepath.EvalSymlinks(real)
 	}
@@ -37,24 +39,27 @@ func openRoot(path string) (*root, error) {
 	}
 	id, err := identify(int(dir.Fd()))
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open root %q: %w", path, err), dir.Close())
+		return nil, errors.Join(fmt.Errorf("open root %q: %w", r.Dir, err), dir.Close())
 	}
-	r := &root{dir: dir, path: path, real: real, id: id}
-	r.above = r.lookAbove()
-	return r, nil
+	opened := &root{Root: r, dir: dir, real: real, id: id, access: access}
+	opened.above, opened.higher = opened.lookAbove()
+	return opened, nil
 }
 
-// lookAbove returns what identifies the .htaccess files in the directories above the root, whose rules Apache may apply, too.
-func (r *root) lookAbove() string {
-	var ids strings.Builder
+// lookAbove returns what identifies the access files in the directories above the root, whose rules Apache may apply, too, and their
+// paths.
+func (r *root) lookAbove() (ids string, paths []string) {
 	for dir := r.real; dir != "/"; {
 		dir = filepath.Dir(dir)
-		var st unix.Stat_t
-		if unix.Stat(filepath.Join(dir, ".htaccess"), &st) == nil {
-			fmt.Fprintf(&ids, "%s %v;", dir, identity(&st))
+		for _, name := range r.access {
+			var st unix.Stat_t
+			if path := filepath.Join(dir, name); unix.Stat(path, &st) == nil {
+				ids += fmt.Sprintf("%s %v;", path, identity(&st))
+				paths = append(paths, path)
+			}
 		}
 	}
-	return ids.String()
+	return ids, paths
 }
 
 // fileID is what changes when a file or a directory is no longer what it was.
@@ -115,6 +120,7 @@ type walked struct {
 	names, dirs []string
 	ends        []string // the file itself, by its name in each of the two last directories
 	times       []int64  // Unix seconds when it, or one that may be given instead of it, was changed
+	access      []string // files like .htaccess on the way
 	// hidden says that the answer may also change by what happens elsewhere: through another hard link to the file,
 	// or to a symlink that only another symlink leads to.
 	hidden bool
@@ -158,12 +164,16 @@ func (w *walked) lookBeside() {
 
 // walkToFile walks to the file; for a directory, to the first of the files that stand for it.
 func (w *way) walkToFile() (walked, Refusal) {
-	if !strings.HasSuffix(w.path, "/") {
-		return w.root.walk(w.path)
+	path, ok := w.root.under(w.path)
+	if !ok {
+		return walked{}, Missing
+	}
+	if !strings.HasSuffix(path, "/") {
+		return w.root.walk(path)
 	}
 	var passed []string
 	for _, name := range w.index {
-		found, why := w.root.walk(w.path + name)
+		found, why := w.root.walk(path + name)
 		switch why {
 		case Taken:
 			for _, other := range passed {
@@ -184,11 +194,11 @@ func (w *way) walkToFile() (walked, Refusal) {
 // find returns the ways to all files that path may mean, below all roots.
 func (c *Cache) find(path string, coded bool) (ways []way, why Refusal) {
 	c.mu.Lock()
-	roots := append([]*root(nil), c.roots...)
+	roots, index := append([]*root(nil), c.roots...), c.site.Index
 	c.mu.Unlock()
 	why = Missing
 	for _, r := range roots {
-		w := way{root: r, path: path, index: c.opts.Index, coded: coded}
+		w := way{root: r, path: path, index: index, coded: coded}
 		var no Refusal
 		if w.walked, no = w.walk(); no != Taken {
 			if why == Missing {
@@ -284,7 +294,7 @@ func (r *root) judgeDirs(w *walked, rel string, ids *strings.Builder) Refusal {
 	for k := range parts {
 		dir := strings.Join(parts[:k], "/")
 		// path is the one without symlinks: an inode has one watch, however many names lead to it.
-		path, id, rules, why := r.judgeDir(dir)
+		path, id, rules, why := r.judgeDir(dir, w)
 		if why != Taken {
 			return why
 		}
@@ -293,7 +303,10 @@ func (r *root) judgeDirs(w *walked, rel string, ids *strings.Builder) Refusal {
 		}
 		fmt.Fprintf(ids, "%v;%v;", id, rules)
 		w.dirs = append(w.dirs, path)
-		w.names = append(w.names, path, filepath.Join(path, ".htaccess"), filepath.Join(path, parts[k]))
+		w.names = append(w.names, path, filepath.Join(path, parts[k]))
+		for _, name := range r.access {
+			w.names = append(w.names, filepath.Join(path, name))
+		}
 	}
 	w.ends = append(w.ends, filepath.Join(w.dirs[len(w.dirs)-1], parts[len(parts)-1]))
 	if !straight(w.dirs[len(w.dirs)-1], parts[len(parts)-1], w.stamp.real) {
@@ -312,8 +325,9 @@ func straight(dir, name, end string) bool {
 	return err == nil && filepath.Clean(to) == to && filepath.Join(dir, to) == end
 }
 
-// judgeDir returns the path of a directory without symlinks, what identifies it, and what identifies its .htaccess.
-func (r *root) judgeDir(rel string) (path string, id, rules fileID, _ Refusal) {
+// judgeDir returns the path of a directory without symlinks, what identifies it, and what identifies its access files, which
+// it notes in w.
+func (r *root) judgeDir(rel string, w *walked) (path string, id fileID, rules string, _ Refusal) {
 	if rel == "" {
 		rel = "."
 	}
@@ -333,15 +347,18 @@ func (r *root) judgeDir(rel string) (path string, id, rules fileID, _ Refusal) {
 	if r.strict && id.mode&0o001 == 0 {
 		return path, id, rules, Permissions
 	}
-	var st unix.Stat_t
-	switch err := unix.Fstatat(fd, ".htaccess", &st, 0); {
-	case err == nil:
-		rules = identity(&st)
-	case !errors.Is(err, unix.ENOENT):
-		return path, id, rules, Unreadable
-	}
-	if r.strict && rules != (fileID{}) {
-		return path, id, rules, Htaccess
+	for _, name := range r.access {
+		var st unix.Stat_t
+		switch err := unix.Fstatat(fd, name, &st, 0); {
+		case errors.Is(err, unix.ENOENT):
+			continue
+		case err != nil:
+			return path, id, rules, Unreadable
+		case r.strict:
+			return path, id, rules, Htaccess
+		}
+		rules += fmt.Sprint(name, identity(&st))
+		w.access = append(w.access, filepath.Join(path, name))
 	}
 	return path, id, rules, Taken
 }

@@ -218,20 +218,21 @@ func (c *Cache) reopenRoots() {
 	defer c.mu.Unlock()
 	for k, r := range c.roots {
 		var st unix.Stat_t
-		if err := unix.Stat(r.path, &st); err == nil && st.Ino == r.id.ino && st.Dev == r.id.dev {
+		if err := unix.Stat(r.Dir, &st); err == nil && st.Ino == r.id.ino && st.Dev == r.id.dev {
 			// The same directory may have moved, with a symlink in its old place.
-			if now, ok := r.realPath(int(r.dir.Fd())); ok && now == r.real && r.above == r.lookAbove() {
+			now, ok := r.realPath(int(r.dir.Fd()))
+			if above, _ := r.lookAbove(); ok && now == r.real && above == r.above {
 				continue
 			}
 		}
 		if len(c.objects) > 0 {
 			c.dropAll()
 		}
-		next, err := openRoot(r.path)
+		next, err := openRoot(r.Root, r.access)
 		if err != nil {
 			continue // gone: its files are missing, until it comes back
 		}
-		c.opts.Logger.Info("the root is another directory now, or has other rules above it", "root", next.path, "real", next.real)
+		c.opts.Logger.Info("the root is another directory now, or has other rules above it", "root", next.Dir, "real", next.real)
 		next.strict = r.strict
 		c.roots[k] = next
 	}

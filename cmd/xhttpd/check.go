@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -38,8 +39,8 @@ func knownChecks(cfg *config.Common) error {
 }
 
 // Run prints what all checks have found.
-func (c *checkCmd) Run(std *streams) error {
-	results := preflight.Run(&c.Common, c.Root)
+func (c *checkCmd) Run(ctx context.Context, std *streams) error {
+	results := preflight.Run(&c.Common, readApache(ctx, &c.Common))
 	write := writeText
 	if c.JSON {
 		write = writeJSON
@@ -85,8 +86,8 @@ func writeText(w io.Writer, ifname string, results []preflight.Result) error {
 }
 
 // require runs the checks before the daemon touches anything: warnings are logged, failures end it.
-func require(cfg *config.Common, root string, log *slog.Logger) error {
-	results := preflight.Run(cfg, root)
+func require(cfg *config.Common, behind *preflight.Apache, log *slog.Logger) error {
+	results := preflight.Run(cfg, behind)
 	for _, r := range results {
 		switch r.Level {
 		case preflight.Warn:

@@ -32,15 +32,19 @@ var errReported = errors.New("failed")
 type cli struct {
 	Run     runCmd     `cmd:"" help:"Serve. Ends on SIGTERM or SIGINT, when connections were handed to the server behind; a second signal ends it at once. On SIGUSR1 or SIGHUP it opens the access log anew."`
 	Check   checkCmd   `cmd:"" help:"Say whether and how this machine could run xhttpd, and what to do about what it lacks. It changes nothing."`
+	Purge   purgeCmd   `cmd:"" help:"Have the running daemon forget objects: the next request for them is Apache's."`
 	Version versionCmd `cmd:"" help:"Print the versions of xhttpd, of the compiler and of the kernel."`
 }
 
-type runCmd struct{ config.Daemon }
+type runCmd struct {
+	fromFile
+	config.Daemon
+}
 
 type checkCmd struct {
+	fromFile
 	config.Common
-	Root string `placeholder:"DIR" help:"Check this directory of static files, too."`
-	JSON bool   `name:"json" help:"Print the results as JSON."`
+	JSON bool `name:"json" help:"Print the results as JSON."`
 }
 
 type versionCmd struct{}
@@ -56,7 +60,8 @@ func execute(ctx context.Context, args []string, std *streams) int {
 		kong.Name("xhttpd"), kong.Description(description),
 		kong.Writers(std.out, std.err), kong.Exit(func(c int) { code = c }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}),
-		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(std))
+		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(std),
+		kong.Configuration(loadConfig))
 	if err != nil {
 		panic(err) // the struct tags are wrong
 	}

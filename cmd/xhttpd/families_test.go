@@ -29,7 +29,7 @@ var relied = map[string][2]string{
 }
 
 func TestFamilies(t *testing.T) {
-	cache, err := filecache.New(filecache.Options{Roots: []string{t.TempDir()}})
+	cache, err := filecache.New(filecache.Options{Site: filecache.Site{Roots: []filecache.Root{{Prefix: "/", Dir: t.TempDir()}}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"time"
@@ -49,9 +50,8 @@ func (d *daemon) openBuiltin(ctx context.Context) (err error) {
 
 func (d *daemon) openCache(ctx context.Context) (err error) {
 	opts := filecache.Options{
-		Roots: d.cfg.Roots, Budget: int64(d.cfg.CacheSize), MaxObject: int64(d.cfg.MaxObject),
-		Private: d.cfg.Private, Public: d.cfg.Public, QueryIgnored: d.cfg.QueryIgnored, Index: d.cfg.Index,
-		Reprove: d.cfg.Reprove, ProofRate: d.cfg.ProofRate,
+		Site: d.apache.site(), Budget: int64(d.cfg.CacheSize), MaxObject: int64(d.cfg.MaxObject),
+		QueryIgnored: texts(d.cfg.QueryIgnored), Reprove: d.cfg.Reprove, ProofRate: d.cfg.ProofRate,
 		KeepAliveTimeout: d.cfg.KeepAliveTimeout, KeepAliveRequests: d.keepAliveRequests(),
 		Dynamic: d.cfg.Dynamic, MimeTypes: d.cfg.MimeTypes, SloppyMime: d.cfg.SloppyMime, Logger: d.log,
 	}
@@ -71,6 +71,13 @@ func (d *daemon) openCache(ctx context.Context) (err error) {
 		}
 	})
 	return nil
+}
+
+func texts(prefixes []config.Prefix) (all []string) {
+	for _, p := range prefixes {
+		all = append(all, p.String())
+	}
+	return all
 }
 
 // limits are the settings in the form of dataplane, where 0 means the default, and negative no limit.
@@ -220,7 +227,10 @@ func (d *daemon) openAdmin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.admin, err = metrics.Serve(ctx, d.cfg.Admin.String(), handler, d.log)
+	pages := http.NewServeMux()
+	pages.Handle("/", handler)
+	pages.Handle("POST /purge", purge(d.cache))
+	d.admin, err = metrics.Serve(ctx, d.cfg.Admin.String(), pages, d.log)
 	return err
 }
 

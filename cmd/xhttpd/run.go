@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
-	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -28,10 +27,11 @@ import (
 
 // daemon is everything that runs. Its parts are made in the order of the fields, and ended in the reverse order.
 type daemon struct {
-	cfg   *config.Daemon
-	log   *slog.Logger
-	clock func() tcpstate.Time
-	iface *net.Interface // as it was in the beginning
+	cfg    *config.Daemon
+	apache *apache
+	log    *slog.Logger
+	clock  func() tcpstate.Time
+	iface  *net.Interface // as it was in the beginning
 
 	builtin    *backend.Server // nil if another server is behind
 	cache      *filecache.Cache
@@ -53,7 +53,7 @@ type daemon struct {
 }
 
 // Run serves until a signal, or until it cannot go on.
-func (c *runCmd) Run(std *streams) error {
+func (c *runCmd) Run(ctx context.Context, std *streams) error {
 	log := newLogger(std.err, &c.Daemon)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, unix.SIGTERM, unix.SIGINT)
@@ -62,10 +62,14 @@ func (c *runCmd) Run(std *streams) error {
 	signal.Notify(reopen, unix.SIGUSR1, unix.SIGHUP)
 	defer signal.Stop(reopen)
 
-	if err := require(&c.Common, c.Roots[0], log); err != nil {
+	apache, found := newApache(ctx, &c.Daemon, log)
+	if c.KeepAliveTimeout == 0 {
+		c.KeepAliveTimeout = apache.keepAliveTimeout()
+	}
+	if err := require(&c.Common, found, log); err != nil {
 		return err
 	}
-	if err := run(&c.Daemon, log, signals, reopen); err != nil {
+	if err := run(&c.Daemon, apache, log, signals, reopen); err != nil {
 		log.Error("xhttpd ends; the server behind goes on alone", "err", err)
 		return errReported
 	}
@@ -73,8 +77,8 @@ func (c *runCmd) Run(std *streams) error {
 	return nil
 }
 
-func run(cfg *config.Daemon, log *slog.Logger, signals, reopen <-chan os.Signal) error {
-	d := &daemon{cfg: cfg, log: log, reopen: reopen, clock: monotonic(), failed: make(chan error, 1)}
+func run(cfg *config.Daemon, apache *apache, log *slog.Logger, signals, reopen <-chan os.Signal) error {
+	d := &daemon{cfg: cfg, apache: apache, log: log, reopen: reopen, clock: monotonic(), failed: make(chan error, 1)}
 	// What runs beside the loops ends after them: they may need it to the last.
 	ctx, cancel := context.WithCancel(context.Background())
 	err := d.open(ctx)
@@ -98,6 +102,7 @@ func (d *daemon) serve(ctx context.Context, signals <-chan os.Signal) error {
 	d.heart.begin(d)
 	d.aside.Go(func() { d.heart.run(ctx, d) }) // from now on, connections come
 	d.aside.Go(func() { d.watch(ctx) })
+	d.aside.Go(func() { d.apache.follow(ctx, d.cache) })
 	if len(d.cfg.Addresses) == 0 {
 		d.aside.Go(func() { d.followAddresses(ctx) })
 	}
@@ -138,7 +143,7 @@ func (d *daemon) announce() {
 	if d.admin != nil {
 		admin = d.admin.Addr.String()
 	}
-	d.log.Info("serving", "interface", d.cfg.Interface, "port", d.cfg.Port, "root", strings.Join(d.cfg.Roots, " "), "backend", d.cfg.Backend.String(),
+	d.log.Info("serving", "interface", d.cfg.Interface, "port", d.cfg.Port, "roots", d.apache.places(), "backend", d.cfg.Backend.String(),
 		"mode", d.program.Mode().String(), "zero-copy", d.sockets[0].ZeroCopy(), "queues", len(d.sockets), "admin", admin)
 }
 

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"slices"
 	"time"
 )
 
@@ -17,7 +16,8 @@ type Common struct {
 	Mode      string       `enum:"auto,native,generic" default:"auto" help:"How XDP is attached: 'native' in the driver; 'generic' in the kernel's stack, which works everywhere and gains little; 'auto' tries native first."`
 	ZeroCopy  string       `enum:"auto,off" default:"auto" help:"'auto' lets the network card read and write our memory where its driver can; 'off' never."`
 	MimeTypes string       `default:"/etc/mime.types" help:"Table of media types, in the format of Apache's TypesConfig, for '--backend builtin'. Other servers know theirs."`
-	Ignore    []string     `placeholder:"CHECK" sep:"," help:"Go on although the check of this name fails; may be repeated."`
+	Sites
+	Ignore []string `placeholder:"CHECK" sep:"," help:"Go on although the check of this name fails; may be repeated."`
 }
 
 // The values of Mode and ZeroCopy that need a name.
@@ -30,24 +30,22 @@ const (
 // Daemon are the settings of the daemon.
 type Daemon struct {
 	Common
-	Roots []string `name:"root" required:"" sep:"none" placeholder:"DIR" help:"Directory of static files: what the server behind serves as '/' on one of its sites; may be repeated. Which site it belongs to shows by the server's answers."`
-	Admin Admin    `default:"127.0.0.1:9180" help:"Loopback address for /metrics and /healthz, or 'off'."`
+	Admin Admin `default:"127.0.0.1:9180" help:"Loopback address for /metrics, /healthz and xhttpd purge, or 'off'."`
+
+	QueryIgnored []Prefix `placeholder:"/PATH" sep:"none" help:"For paths that begin so, what follows a '?' does not matter; may be repeated. Without it, requests with a '?' are the server's behind."`
 
 	CacheSize  Size     `default:"256MiB" help:"Memory for files. Units are kB, MB, GB, KiB, MiB, GiB."`
 	MaxObject  Size     `placeholder:"SIZE" help:"Largest file that is held. Without it, an eighth of the cache's size."`
 	Dynamic    []string `default:"cgi-bin" sep:"," help:"A path that contains this text is never static; may be repeated."`
 	SloppyMime bool     `help:"Files of unknown types are text/html. Only with '--backend builtin'."`
 
-	Index        []string      `default:"index.html" sep:"," help:"Name of a file that stands for its directory, as in Apache's DirectoryIndex; may be repeated."`
-	Private      []string      `placeholder:"PREFIX" sep:"," help:"Nothing below this path, or host and path, is answered from memory; may be repeated."`
-	Public       []string      `placeholder:"PREFIX" sep:"," help:"What lies below this path, or host and path, may be answered from memory even if it is below a private one; may be repeated."`
-	QueryIgnored []string      `placeholder:"PREFIX" sep:"," help:"For paths with this prefix, a query does not matter; may be repeated. Other requests with a query go to the server behind."`
-	Stranger4    Stranger      `default:"auto" help:"Address from which the server behind is asked over IPv4, put on the loopback interface for the time: 'auto' is a random one of 203.0.113.0/24, 'off' is to ask as this host."`
-	Stranger6    Stranger      `default:"auto" help:"The same for IPv6: 'auto' is a random one of 2001:db8::/32."`
-	Reprove      time.Duration `default:"60s" help:"How long what the server behind has said of a file is taken for true before it is asked again."`
-	ProofRate    int           `default:"200" help:"About how many files in a second the server behind is asked for at most."`
+	Index     []string      `placeholder:"NAME" sep:"," help:"Name of a file that stands for its directory; may be repeated. Without it, those of Apache's DirectoryIndex, or index.html."`
+	Stranger4 Stranger      `default:"auto" help:"Address from which the server behind is asked over IPv4, put on the loopback interface for the time: 'auto' is a random one of 203.0.113.0/24, 'off' is to ask as this host."`
+	Stranger6 Stranger      `default:"auto" help:"The same for IPv6: 'auto' is a random one of 2001:db8::/32."`
+	Reprove   time.Duration `default:"60s" help:"How long what the server behind has said of a file is taken for true before it is asked again."`
+	ProofRate int           `default:"200" help:"About how many files in a second the server behind is asked for at most."`
 
-	KeepAliveTimeout  time.Duration `name:"keepalive-timeout" default:"5s" help:"How long a connection may be idle. It must be the server's KeepAliveTimeout, or no file will be taken."`
+	KeepAliveTimeout  time.Duration `name:"keepalive-timeout" placeholder:"DURATION" help:"How long a connection may be idle. Without it, Apache's KeepAliveTimeout, or 5s. If it is not that of the server behind, no file will be taken."`
 	KeepAliveRequests int           `name:"keepalive-requests" default:"100" help:"How many further requests a connection may make, 0 for any number. Only with '--backend builtin': of other servers it is learnt."`
 	HeadTimeout       time.Duration `default:"20s" help:"How long a request may stay incomplete before the server behind gets it as it is."`
 	StallTimeout      time.Duration `default:"5m" help:"How long a client may take nothing of a response before its connection is reset. Apache's Timeout."`
@@ -78,7 +76,7 @@ func (c *Common) Validate() error {
 			return fmt.Errorf("--address %s: the server behind, at %s, takes no connections of that address family", a, c.Backend)
 		}
 	}
-	return nil
+	return c.Sites.validate()
 }
 
 // Validate reports the first setting that cannot have been meant.
@@ -96,10 +94,6 @@ func (c *Daemon) Validate() error {
 		return err
 	}
 	switch {
-	case len(c.Roots) == 0 || slices.Contains(c.Roots, ""):
-		return fmt.Errorf("--root is empty: give the directory of the static files")
-	case c.Backend.Builtin && len(c.Roots) > 1:
-		return fmt.Errorf("--root: the builtin server has only one")
 	case c.Reprove < time.Second:
 		return fmt.Errorf("--reprove %s: give 1s or more", c.Reprove)
 	case c.ProofRate < 1:
@@ -119,6 +113,11 @@ func (c *Daemon) Validate() error {
 	case c.Grace < 0:
 		return fmt.Errorf("--grace %s: give 0s or more", c.Grace)
 	}
+	for _, p := range c.QueryIgnored {
+		if p.Host != "" {
+			return fmt.Errorf("--query-ignored %s: give a path, without a host", p)
+		}
+	}
 	for _, text := range c.Dynamic {
 		if text == "" {
 			return fmt.Errorf("--dynamic: the empty text is in every path, so that nothing would be static")
@@ -133,12 +132,16 @@ func family(s Stranger, four bool) bool { return !s.Addr().IsValid() || s.Addr()
 // validateServer judges what must fit the server behind.
 func (c *Daemon) validateServer() error {
 	switch {
+	case c.Backend.Builtin && len(c.Roots) != 1:
+		return fmt.Errorf("--root: the builtin server serves one directory; give it")
+	case c.Backend.Builtin && c.ApacheCommand != "":
+		return fmt.Errorf("--apache-command: there is no Apache behind with '--backend builtin'")
 	case c.Admin.On() && c.Admin.Port() == c.Backend.Port(c.Port):
 		return fmt.Errorf("--admin %s: the server behind listens on that port; give another", c.Admin)
 	case c.SloppyMime && !c.Backend.Builtin:
 		return fmt.Errorf("--sloppy-mime: another server knows its types itself; this is for '--backend builtin'")
-	case c.KeepAliveTimeout%time.Second != 0 || c.KeepAliveTimeout < time.Second || c.KeepAliveTimeout > maxTimeout:
-		return fmt.Errorf("--keepalive-timeout %s: give whole seconds, from 1s to %s", c.KeepAliveTimeout, maxTimeout)
+	case c.KeepAliveTimeout%time.Second != 0 || c.KeepAliveTimeout < 0 || c.KeepAliveTimeout > maxTimeout:
+		return fmt.Errorf("--keepalive-timeout %s: give whole seconds, from 1s to %s, or leave it out", c.KeepAliveTimeout, maxTimeout)
 	case c.KeepAliveRequests < 0 || c.KeepAliveRequests > maxKeepAliveRequests:
 		return fmt.Errorf("--keepalive-requests %d: give from 0 (any number) to %d", c.KeepAliveRequests, maxKeepAliveRequests)
 	case c.HeadTimeout < time.Second || c.HeadTimeout > maxTimeout:

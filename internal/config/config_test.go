@@ -108,7 +108,7 @@ func where(a netip.AddrPort) string {
 // daemon returns settings as the command line's defaults are, changed.
 func daemon(t *testing.T, change func(*Daemon)) Daemon {
 	d := Daemon{
-		Common: Common{Interface: "eth0", Port: 80, Mode: "auto", ZeroCopy: "auto"}, Roots: []string{"/var/www/html"}, CacheSize: 256 << 20, Dynamic: []string{"cgi-bin"},
+		Common: Common{Interface: "eth0", Port: 80, Mode: "auto", ZeroCopy: "auto", Sites: Sites{Roots: []string{"/var/www/html"}}}, CacheSize: 256 << 20, Dynamic: []string{"cgi-bin"},
 		Reprove: time.Minute, ProofRate: 200,
 		KeepAliveTimeout: 5 * time.Second, KeepAliveRequests: 100, HeadTimeout: 20 * time.Second, StallTimeout: 5 * time.Minute,
 		Limits:         Limits{Prefix4: 32, Prefix6: 64, MinRate: 128, MinRatePeriod: 5 * time.Minute, SlowHeads: 2, Strays: 10000},
@@ -167,7 +167,14 @@ func TestValidate(t *testing.T) {
 			address("2001:db8::1")(d)
 			d.Backend = backend("127.0.0.1:8080")
 		}, "takes no connections of that address family"},
-		{"no root", func(d *Daemon) { d.Roots = nil }, "--root"},
+		{"no root", func(d *Daemon) { d.Roots = nil }, ""},
+		{"empty root", func(d *Daemon) { d.Roots = []string{"/a", ""} }, "--root"},
+		{"no root, builtin", func(d *Daemon) { d.Roots, d.Backend = nil, backend("builtin") }, "--root"},
+		{"two roots, builtin", func(d *Daemon) { d.Roots, d.Backend = []string{"/a", "/b"}, backend("builtin") }, "--root"},
+		{"Apache and builtin", func(d *Daemon) { d.ApacheCommand, d.Backend = "apache2ctl", backend("builtin") }, "--apache-command"},
+		{"private and public", func(d *Daemon) { d.Private, d.Public = []Prefix{{"", "/a"}}, []Prefix{{"", "/a"}} }, "--private /a"},
+		{"private, and public below", func(d *Daemon) { d.Private, d.Public = []Prefix{{"", "/a"}}, []Prefix{{"", "/a/b"}} }, ""},
+		{"host of a query", func(d *Daemon) { d.QueryIgnored = []Prefix{{"a.test", "/a"}} }, "--query-ignored"},
 		{"admin on the served port", func(d *Daemon) { d.Port = 9180 }, "--admin"},
 		{"admin on the backend's port", func(d *Daemon) { d.Backend = backend(":9180") }, "--admin"},
 		{"admin off", func(d *Daemon) { d.Admin = Admin{} }, ""},
@@ -175,7 +182,8 @@ func TestValidate(t *testing.T) {
 		{"object larger than the cache", func(d *Daemon) { d.MaxObject = 1 << 30 }, "--max-object"},
 		{"object as large as the cache", func(d *Daemon) { d.MaxObject = d.CacheSize }, ""},
 		{"half a second", func(d *Daemon) { d.KeepAliveTimeout = 1500 * time.Millisecond }, "--keepalive-timeout"},
-		{"no time at all", func(d *Daemon) { d.KeepAliveTimeout = 0 }, "--keepalive-timeout"},
+		{"the server's time", func(d *Daemon) { d.KeepAliveTimeout = 0 }, ""},
+		{"less than no time", func(d *Daemon) { d.KeepAliveTimeout = -time.Second }, "--keepalive-timeout"},
 		{"a day", func(d *Daemon) { d.KeepAliveTimeout = 24 * time.Hour }, "--keepalive-timeout"},
 		{"any number of requests", func(d *Daemon) { d.KeepAliveRequests = 0 }, ""},
 		{"fewer than no requests", func(d *Daemon) { d.KeepAliveRequests = -1 }, "--keepalive-requests"},
@@ -198,7 +206,6 @@ func TestValidate(t *testing.T) {
 		{"sloppy", func(d *Daemon) { d.SloppyMime = true }, "--sloppy-mime"},
 		{"sloppy and builtin", func(d *Daemon) { d.SloppyMime, d.Backend = true, backend("builtin") }, ""},
 		{"two roots", func(d *Daemon) { d.Roots = append(d.Roots, "/srv") }, ""},
-		{"two roots for the builtin server", func(d *Daemon) { d.Roots, d.Backend = append(d.Roots, "/srv"), backend("builtin") }, "--root"},
 		{"proven all the time", func(d *Daemon) { d.Reprove = 0 }, "--reprove"},
 		{"never proven", func(d *Daemon) { d.ProofRate = 0 }, "--proof-rate"},
 		{"strangers", func(d *Daemon) { d.Stranger4, d.Stranger6 = stranger("203.0.113.7"), stranger("off") }, ""},

@@ -63,7 +63,7 @@ func newSimStore(requests int) (*filecache.Cache, error) {
 	if err := os.Mkdir(root, 0o755); err != nil { //nolint:gosec // must be world-readable
 		return nil, err
 	}
-	cache, err := filecache.New(filecache.Options{Roots: []string{root}, MimeTypes: types, KeepAliveRequests: requests})
+	cache, err := filecache.New(filecache.Options{Site: filecache.Site{Roots: []filecache.Root{{Prefix: "/", Dir: root}}}, MimeTypes: types, KeepAliveRequests: requests})
 	if err != nil {
 		return nil, err
 	}

@@ -147,7 +147,7 @@ func newStage(t testing.TB, change func(*Config)) *stage {
 			t.Fatal(err)
 		}
 	}
-	cache, err := filecache.New(filecache.Options{Roots: []string{root}, MimeTypes: types, KeepAliveRequests: -1})
+	cache, err := filecache.New(filecache.Options{Site: filecache.Site{Roots: []filecache.Root{{Prefix: "/", Dir: root}}}, MimeTypes: types, KeepAliveRequests: -1})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -145,28 +145,47 @@ func checkRPFilter(m *machine) []Result {
 	return ok("not strict")
 }
 
-func checkRoot(m *machine) []Result {
-	if m.root == "" {
-		return nil
+// checkRoot looks at the directories that were set; at those of Apache's configuration, too, but they are Apache's matter.
+func checkRoot(m *machine) (all []Result) {
+	for _, dir := range m.cfg.Roots {
+		all = append(all, judgeRoot(dir, m.cfg.Backend.Builtin))
 	}
-	real, err := filepath.EvalSymlinks(m.root)
+	if len(all) > 0 || m.apache == nil || m.apache.Config == nil {
+		return all
+	}
+	for _, dir := range m.apache.Config.Roots() {
+		r := judgeRoot(dir, m.cfg.Backend.Builtin)
+		if r.Level == Fail {
+			r.Level, r.Means, r.Do = Warn, "Its files are left to Apache.", ""
+		}
+		all = append(all, r)
+	}
+	return all
+}
+
+func judgeRoot(dir string, builtin bool) Result {
+	const give = "Give a directory that the server behind serves, or leave --root out."
+	real, err := filepath.EvalSymlinks(dir)
 	if err != nil {
-		return result(Fail, fmt.Sprintf("root %q: %v", m.root, err), "There is nothing to serve.", "Give the directory that the server behind serves as '/'.")
+		return Result{Level: Fail, Found: fmt.Sprintf("root %q: %v", dir, err), Means: "There is nothing to serve.", Do: give}
 	}
 	info, err := os.Stat(real)
 	if err != nil || !info.IsDir() {
-		return result(Fail, fmt.Sprintf("root %q is not a directory", m.root), "There is nothing to serve.", "Give the directory that the server behind serves as '/'.")
+		return Result{Level: Fail, Found: fmt.Sprintf("root %q is not a directory", dir), Means: "There is nothing to serve.", Do: give}
 	}
-	dir, err := os.Open(real)
+	f, err := os.Open(real)
 	if err != nil {
-		return result(Fail, fmt.Sprintf("root %q: %v", m.root, err), "It could not be read.", "Run as a user who may.")
+		return Result{Level: Fail, Found: fmt.Sprintf("root %q: %v", dir, err), Means: "It could not be read.", Do: "Run as a user who may."}
 	}
-	defer dir.Close() //nolint:errcheck // only read
-	if m.cfg.Backend.Builtin && info.Mode().Perm()&0o001 == 0 {
-		return result(Warn, fmt.Sprintf("root %q may not be searched by everybody (mode %04o)", m.root, info.Mode().Perm()),
-			"Then its files are not for everybody either: all of them are left to the server behind.", "chmod o+x "+m.root+", if they are meant to be public.")
+	defer f.Close() //nolint:errcheck // only read
+	if builtin && info.Mode().Perm()&0o001 == 0 {
+		return Result{
+			Level: Warn, Found: fmt.Sprintf("root %q may not be searched by everybody (mode %04o)", dir, info.Mode().Perm()),
+			Means: "Then its files are not for everybody either: all of them are left to the server behind.",
+			Do:    "chmod o+x " + dir + ", if they are meant to be public.",
+		}
 	}
-	return ok("%s is a directory", m.root)
+	return Result{Level: OK, Found: dir + " is a directory"}
 }
 
 func checkMimeTypes(m *machine) []Result {

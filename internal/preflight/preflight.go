@@ -58,6 +58,8 @@ var checks = []check{
 	{"rp-filter", checkRPFilter},
 	{"listener", checkListener},
 	{"firewall", checkFirewall},
+	{"apache", checkApache},
+	{"scopes", checkScopes},
 	{"root", checkRoot},
 	{"mime-types", checkMimeTypes},
 }
@@ -73,8 +75,8 @@ func Names() []string {
 
 // machine is what checks look at, and how: tests bring their own.
 type machine struct {
-	cfg  *config.Common
-	root string // of the static files; "" is not looked at
+	cfg    *config.Common
+	apache *Apache // nil: there is none behind
 
 	procSys fs.FS // /proc/sys
 	procNet fs.FS // /proc/thread-self/net
@@ -85,13 +87,13 @@ type machine struct {
 	multipath func(port uint16) ([]netip.Addr, error) // listeners that speak Multipath TCP
 }
 
-// Run runs all checks, on cfg and, unless it is empty, the directory root. Checks that cfg ignores warn where they
-// would fail.
-func Run(cfg *config.Common, root string) []Result {
+// Run runs all checks, on cfg and on what is known of the Apache behind, nil if another server is. Checks that cfg ignores
+// warn where they would fail.
+func Run(cfg *config.Common, apache *Apache) []Result {
 	runtime.LockOSThread() // /proc/thread-self and the namespace are the thread's
 	defer runtime.UnlockOSThread()
 	m := &machine{
-		cfg: cfg, root: root,
+		cfg: cfg, apache: apache,
 		procSys: os.DirFS("/proc/sys"), procNet: os.DirFS("/proc/thread-self/net"),
 		features: deviceFeatures, multipath: multipathListeners,
 	}

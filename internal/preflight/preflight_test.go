@@ -160,10 +160,10 @@ func TestChecks(t *testing.T) {
 		{"multipath", func(m *machine) {
 			m.multipath = func(uint16) ([]netip.Addr, error) { return []netip.Addr{netip.IPv6Unspecified()}, nil }
 		}, checkListener, Fail, "Multipath TCP"},
-		{"root", func(m *machine) { m.root = dir(t, 0o755) }, checkRoot, OK, "is a directory"},
-		{"private root", func(m *machine) { m.root = dir(t, 0o750); m.cfg.Backend.Builtin = true }, checkRoot, Warn, "chmod o+x"},
-		{"private root of another server", func(m *machine) { m.root = dir(t, 0o750) }, checkRoot, OK, "is a directory"},
-		{"no root", func(m *machine) { m.root = "/nowhere/at/all" }, checkRoot, Fail, "nothing to serve"},
+		{"root", func(m *machine) { m.cfg.Roots = []string{dir(t, 0o755)} }, checkRoot, OK, "is a directory"},
+		{"private root", func(m *machine) { m.cfg.Roots = []string{dir(t, 0o750)}; m.cfg.Backend.Builtin = true }, checkRoot, Warn, "chmod o+x"},
+		{"private root of another server", func(m *machine) { m.cfg.Roots = []string{dir(t, 0o750)} }, checkRoot, OK, "is a directory"},
+		{"no root", func(m *machine) { m.cfg.Roots = []string{"/nowhere/at/all"} }, checkRoot, Fail, "nothing to serve"},
 		{"types of the server behind", func(m *machine) { m.cfg.MimeTypes += "x" }, checkMimeTypes, OK, "server's behind"},
 		{"types", func(m *machine) { m.cfg.Backend.Builtin = true }, checkMimeTypes, OK, "mime.types"},
 		{"no types", func(m *machine) { m.cfg.Backend.Builtin = true; m.cfg.MimeTypes += "x" }, checkMimeTypes, Fail, "apt install media-types"},
@@ -219,7 +219,7 @@ func inNamespace(ns *nstest.NS, cfg config.Common, name string) []Result {
 	var results []Result
 	cfg.Interface, cfg.Mode, cfg.ZeroCopy, cfg.MimeTypes = ns.Interface, "auto", "auto", "/etc/mime.types"
 	ns.Do(func() {
-		for _, r := range Run(&cfg, "") {
+		for _, r := range Run(&cfg, nil) {
 			if r.Check == name {
 				results = append(results, r)
 			}

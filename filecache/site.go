@@ -1,0 +1,164 @@
+package filecache
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Site is what is known of the sites. It may become different while the cache is used: see SetSite.
+type Site struct {
+	// Roots are the directories that request targets are below, those of all sites. Which one belongs to which host shows by
+	// what the server behind answers. Required.
+	Roots []Root
+	// Hosts are the names of the sites, in lower case. Their number does not count against the bound for names that clients invent.
+	Hosts []string
+	// Index are the names of files that stand for their directory. Default "index.html".
+	Index []string
+	// Agents are the clients to whom the server behind speaks in a way of its own. Default those of Debian's configuration of Apache.
+	Agents []Agent
+	// Private, if not nil, returns why an answer may depend on who asks, or "". host has no port, and is "" if there is no Host
+	// field; path is decoded; file is what would be sent. Such an answer is left to the server behind. Any goroutine may
+	// call it.
+	Private func(host, path, file string) (why string)
+	// AccessFiles are the names of the files by which a directory has rules of its own. Default ".htaccess".
+	AccessFiles []string
+	// AccessFile, if not nil, returns why such a file makes answers depend on who asks, or "". Any goroutine may call it.
+	AccessFile func(name string, content []byte) (why string)
+}
+
+// Root is a directory, and the beginning of the paths of what is in it: "/", or another one that ends in '/' or not.
+type Root struct{ Prefix, Dir string }
+
+// under returns what of a path is below the prefix, beginning with '/'.
+func (r *Root) under(path string) (rest string, ok bool) {
+	rest, ok = strings.CutPrefix(path, strings.TrimSuffix(r.Prefix, "/"))
+	return rest, ok && strings.HasPrefix(rest, "/")
+}
+
+// Agent is a part of the User-Agent field of some clients.
+type Agent struct {
+	Text string
+	Fold bool // without regard to case, in ASCII
+	low  []byte
+}
+
+// in reports whether an agent's field has the text in it.
+func (a *Agent) in(field []byte) bool {
+	if !a.Fold {
+		return bytes.Contains(field, a.low)
+	}
+	for len(field) >= len(a.low) {
+		if equalFold(field[:len(a.low)], a.low) {
+			return true
+		}
+		field = field[1:]
+	}
+	return false
+}
+
+// equalFold compares b with low, which is in lower case and as long.
+func equalFold(b, low []byte) bool {
+	for k, c := range low {
+		if d := b[k]; d != c && !('A' <= d && d <= 'Z' && d+'a'-'A' == c) {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *Site) setDefaults() {
+	if s.Index == nil {
+		s.Index = []string{"index.html"}
+	}
+	if s.Agents == nil {
+		for _, text := range []string{"Mozilla/2", "MSIE 4.0b2;", "RealPlayer 4.0", "Java/1.0", "JDK/1.0"} {
+			s.Agents = append(s.Agents, Agent{Text: text})
+		}
+	}
+	if s.AccessFiles == nil {
+		s.AccessFiles = []string{".htaccess"}
+	}
+	agents := make([]Agent, len(s.Agents))
+	for k, a := range s.Agents {
+		if a.low = []byte(a.Text); a.Fold {
+			a.low = bytes.ToLower(a.low)
+		}
+		agents[k] = a
+	}
+	s.Agents = agents
+}
+
+// SetSite begins anew with an empty cache, for sites that may have become others. If a root can't be opened, everything stays
+// as it was.
+func (c *Cache) SetSite(site Site) error {
+	site.setDefaults()
+	var roots []*root
+	for _, r := range site.Roots {
+		opened, err := openRoot(r, site.AccessFiles)
+		if err != nil {
+			for _, o := range roots {
+				o.dir.Close() //nolint:errcheck // only read
+			}
+			return err
+		}
+		opened.strict = c.opts.Backend == nil
+		roots = append(roots, opened)
+	}
+	sites := map[string]bool{}
+	for _, name := range site.Hosts {
+		sites[name] = true
+	}
+	c.agents.Store(&site.Agents)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.dropAll() // what is being filled is dropped, too, or not inserted: it was begun for another Site
+	c.site, c.roots, c.sites = &site, roots, sites
+	return nil
+}
+
+// judge asks what is known of the sites about the ways to what was asked for.
+func (s *Site) judge(q *question, ways []way) (_ Refusal, why string) {
+	host := ""
+	if q.host != absentField {
+		host = q.site()
+	}
+	for k := range ways {
+		w := &ways[k]
+		if s.Private != nil {
+			if why := s.Private(host, w.path, filepath.Join(w.root.Dir, w.name)); why != "" {
+				return Private, why
+			}
+		}
+		if s.AccessFile == nil {
+			continue
+		}
+		for _, name := range append(w.root.higher[:len(w.root.higher):len(w.root.higher)], w.access...) {
+			content, ok := readSmall(name)
+			if !ok {
+				return Htaccess, name + " can't be read"
+			}
+			if why := s.AccessFile(name, content); why != "" {
+				return Htaccess, why
+			}
+		}
+	}
+	return Taken, ""
+}
+
+// maxAccessFile is how large an access file may be, octets.
+const maxAccessFile = 1 << 20
+
+func readSmall(name string) ([]byte, bool) {
+	f, err := os.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	if err != nil {
+		return nil, false
+	}
+	defer f.Close() //nolint:errcheck // only read
+	content, err := io.ReadAll(io.LimitReader(f, maxAccessFile+1))
+	return content, err == nil && len(content) <= maxAccessFile
+}
