@@ -9,10 +9,6 @@ func init() {
 		why   string
 		cases []string
 	}{
-		{"Apache is asked once, without the fields by which its configuration distinguishes clients", []string{
-			"sections/cookie, Cookie: member=yes", "sections/referer, Referer: http://evil/", "sections/agent, User-Agent: BadBot",
-			"sections/ifheader, X-Echo: hello", "htaccess/member",
-		}},
 		{"Apache is more patient with empty lines between requests than with those before the first one, which they become by the hand-over",
 			[]string{
 				"syntax/LF behind", "syntax/many CRLFs behind", "syntax/leading LF", "syntax/many leading CRLFs",

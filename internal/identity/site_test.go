@@ -35,11 +35,7 @@ func newStage(t *testing.T, own []string) *stage {
 }
 
 func (s *stage) startDaemon() {
-	args := []string{"--address", s.Address(false), "--address", s.Address(true)}
-	for _, site := range []string{"one", "two", "eight"} {
-		args = append(args, "--root", filepath.Join(s.Dir, site))
-	}
-	s.StartDaemon(args...)
+	s.StartDaemon("--address", s.Address(false), "--address", s.Address(true))
 }
 
 func (s *stage) must(err error) {

@@ -86,6 +86,13 @@ func (b *Bed) replace(path, from, to string) {
 	b.must(os.WriteFile(path, []byte(strings.ReplaceAll(string(text), from, to)), 0o644))
 }
 
+// Reload replaces what Apache reads after everything else, and has it read its configuration again, gracefully.
+func (b *Bed) Reload(config string) {
+	b.Helper()
+	b.must(os.WriteFile(filepath.Join(b.Dir, "conf/sites-enabled/zz-test.conf"), []byte(config), 0o644))
+	b.must(b.apache.Process.Signal(syscall.SIGUSR1))
+}
+
 // probe connects to Apache within the server's namespace.
 func (b *Bed) probe() error {
 	conn, err := b.dialer(b.Server)(context.Background(), "tcp", net.JoinHostPort("127.0.0.1", "80"))

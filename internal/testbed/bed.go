@@ -138,10 +138,14 @@ func (b *Bed) Binary() string {
 	return binary
 }
 
-// StartDaemon starts xhttpd, with more arguments than Options.Args if wanted, and waits until it serves.
+// StartDaemon starts xhttpd, with more arguments than Options.Args if wanted, and waits until it serves. It is told of the
+// document root only if no Apache runs that tells it.
 func (b *Bed) StartDaemon(more ...string) {
 	b.Helper()
-	args := append([]string{"run", "--interface", b.Server.Interface, "--root", b.Root}, append(b.args, more...)...)
+	if b.apache == nil {
+		more = append(more, "--root", b.Root)
+	}
+	args := append([]string{"run", "--interface", b.Server.Interface}, append(b.args, more...)...)
 	b.daemon = b.command(append([]string{b.Binary()}, args...)...)
 	b.daemon.Stderr = b.log
 	b.Server.Start(b.daemon)
