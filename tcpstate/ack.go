@@ -8,6 +8,7 @@ func (c *Conn) onACK(st *Stack, seg *wire.Segment, now Time) {
 		return // a duplicate, overtaken by a later one
 	}
 	wasClosed := c.snd.wnd == 0
+	blocked := c.blockedByWindow()
 	sameWindow := !c.updateWindow(seg)
 	f := st.of(c)
 	if f == nil {
@@ -30,6 +31,11 @@ func (c *Conn) onACK(st *Stack, seg *wire.Segment, now Time) {
 	}
 	c.measure(f, e)
 	c.adaptReorder(f, e)
+	// What the peer's window holds back says as little about the path as what was never written, as long as no queue
+	// grows behind it. Linux takes it for all that the path delivers, and BBR then may believe too soon that the path is full.
+	if pipe := f.pipe(c); blocked && f.lost == 0 && pipe+f.win.mss <= f.win.cwnd && c.rtt.srtt < c.rtt.least/4*5 {
+		f.rate.setAppLimited(pipe)
+	}
 	wait := c.react(st, f, e, seg)
 	c.armFlight(f, e, wait)
 	st.end(c)

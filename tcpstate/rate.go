@@ -71,7 +71,8 @@ func (s *rateSample) rate() uint64 {
 	return uint64(s.delivered) * 1e6 / uint64(s.interval)
 }
 
-// setAppLimited notes that all that was written is sent though more might be: pipe octets are in flight.
+// setAppLimited notes that all that was written, or that the peer's window allows, is sent though more might be: pipe octets
+// are in flight.
 func (d *delivery) setAppLimited(pipe uint32) {
 	d.appLimited, d.limited = d.delivered+pipe, true
 }

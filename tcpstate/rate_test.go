@@ -62,3 +62,41 @@ func TestAppLimited(t *testing.T) {
 		t.Error("still limited")
 	}
 }
+
+// What the peer's window holds back is no measure of the path, until what was in flight when it opened has arrived.
+func TestPeersWindowIsNoMeasure(t *testing.T) {
+	w := open(t, withSACK, offers(4000), with(BBR))
+	w.in()
+	w.c.Write(1 << 20)
+	if n, _ := w.flood(); n != 4 {
+		t.Fatalf("%d segments in a window of four", n)
+	}
+	limited := func(want bool) {
+		t.Helper()
+		if got := w.st.runs[w.flight().tail].has(runAppLimited); got != want {
+			t.Errorf("sent last: limited %v, want %v", got, want)
+		}
+	}
+	limited(false)
+	w.now += 100 * Millisecond
+	w.in(ack(1001))
+	w.flood()
+	limited(true)
+	w.now += 100 * Millisecond
+	w.in(ack(4001), wnd(60000))
+	if n, _ := w.flood(); n < 10 {
+		t.Fatalf("%d segments in an open window", n)
+	}
+	limited(true)
+	w.now += 100 * Millisecond
+	w.in(ack(7001), wnd(60000)) // what was sent when the window was open
+	w.flood()
+	limited(false)
+	// Where round trips grow, a queue does, and what it lets through is what the path delivers.
+	for range 8 {
+		w.now += 400 * Millisecond
+		w.in(ack(uint32(w.c.snd.nxt-w.iss)), wnd(4000))
+		w.flood()
+	}
+	limited(false)
+}
