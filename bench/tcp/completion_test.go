@@ -1,6 +1,7 @@
 package tcp
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -17,7 +18,7 @@ type cell struct {
 	Loss, Reorder float64 // %
 	Ours, Kernels []float64
 	Late          []float64 // by how much the path was late with a frame in each round, at most, ms
-	Again         int       // rounds that were thrown away because the machine was disturbed
+	Again         int       // rounds that were thrown away because the path was later in them
 	Made          string    // by which command, from which commit, when
 }
 
@@ -88,35 +89,45 @@ func (s *stage) rounds(c *cell) int {
 	return int(all[min(slices.Index(list(*sizes), c.Size), len(all)-1)])
 }
 
-// measure takes rounds of a cell, the kernel's TCP and ours taking turns to be the first. A round in which the path was
-// late, because the machine had other things to do, is taken again, at most as often as there are rounds.
+// measure takes rounds of a cell, the kernel's TCP and ours taking turns to be the first. For each round in which the path
+// was late, because the machine had other things to do, one more is taken, up to three times as many in all; those count
+// that were the least late.
 func (s *stage) measure(c *cell, end time.Time) {
 	s.Helper()
-	rounds, given := s.rounds(c), 0
+	want := s.rounds(c)
 	before := s.answers()
-	for k := 0; k < rounds && time.Now().Before(end); k++ {
+	var all []round
+	for k, good := 0, 0; good < want && k < 3*want && time.Now().Before(end); k++ {
 		select {
 		case <-interrupted:
 			return
 		default:
 		}
-		both, late, err := s.round(c, k)
+		r, err := s.round(c, k)
 		if err != nil {
 			s.Errorf("%v: %v", c, err)
 			return
 		}
-		given++
-		if late > tolerated(c) && c.Again < rounds {
-			c.Again++
-			k--
-			continue
+		all = append(all, r)
+		if r.late <= tolerated(c) {
+			good++
 		}
-		c.Ours, c.Kernels = append(c.Ours, both[0]), append(c.Kernels, both[1])
-		c.Late = append(c.Late, late.Seconds()*1000)
 	}
-	if got := s.answers() - before; got != float64(given) {
-		s.Errorf("%v: xhttpd gave %v answers of %d: Apache gave the others", c, got, given)
+	if got := s.answers() - before; got != float64(len(all)) {
+		s.Errorf("%v: xhttpd gave %v answers of %d: Apache gave the others", c, got, len(all))
 	}
+	slices.SortStableFunc(all, func(a, b round) int { return cmp.Compare(a.late, b.late) })
+	for _, r := range all[:min(want, len(all))] {
+		c.Ours, c.Kernels = append(c.Ours, r.took[0]), append(c.Kernels, r.took[1])
+		c.Late = append(c.Late, r.late.Seconds()*1000)
+	}
+	c.Again = len(all) - len(c.Ours)
+}
+
+// round is one download from each side.
+type round struct {
+	took [2]float64    // ours and the kernel's, s
+	late time.Duration // by how much the path was late at most
 }
 
 // tolerated is by how much the path may be late in a round: what cannot matter beside a round trip.
@@ -124,25 +135,25 @@ func tolerated(c *cell) time.Duration {
 	return max(2*time.Millisecond, time.Duration(c.RTT*float64(time.Millisecond)/10))
 }
 
-// round k of a cell: how long ours took and the kernel's, seconds, and by how much the path was late at most.
-func (s *stage) round(c *cell, k int) (both [2]float64, late time.Duration, err error) {
+// round takes round k of a cell.
+func (s *stage) round(c *cell, k int) (r round, err error) {
 	want := float64(octets(s.TB.(*testing.B), c.Size))
 	for turn := range 2 {
 		side := (k + turn) % 2
 		s.path(uint64(k+1), c.RTT, c.Loss, c.Reorder)
 		took, got, err := s.download([2]string{s.Address(false), s.alone}[side], c.Size+".png", *limit)
 		if err != nil || got == 0 {
-			return both, 0, fmt.Errorf("%d octets: %w", got, err)
+			return r, fmt.Errorf("%d octets: %w", got, err)
 		}
 		toClient, toServer := s.Path.Counters()
 		// What an interface's offloads put together would be lost, queued and overtaken as one.
 		if most := max(toClient.LargestFrame, toServer.LargestFrame); most > ethernet {
-			return both, 0, fmt.Errorf("a frame of %d octets: the offloads of the interfaces are on", most)
+			return r, fmt.Errorf("a frame of %d octets: the offloads of the interfaces are on", most)
 		}
-		late = max(late, toClient.Late, toServer.Late)
-		both[side] = took.Seconds() * max(1, want/float64(got))
+		r.late = max(r.late, toClient.Late, toServer.Late)
+		r.took[side] = took.Seconds() * max(1, want/float64(got))
 	}
-	return both, late, nil
+	return r, nil
 }
 
 const ethernet = 1514 // octets of a frame
