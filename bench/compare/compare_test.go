@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/xhttpd/xhttpd/bench/compare"
 	"github.com/xhttpd/xhttpd/bench/cores"
+	"github.com/xhttpd/xhttpd/bench/xload"
 	"github.com/xhttpd/xhttpd/internal/nstest"
 	"github.com/xhttpd/xhttpd/internal/testbed"
 )
@@ -60,10 +62,12 @@ var sizes = map[string]int{"100": 100, "1k": 1 << 10, "10k": 10 << 10, "100k": 1
 
 // files returns the names of all files below root.
 func files(root string) (names []string) {
-	all, _ := filepath.Glob(filepath.Join(root, "*.bin")) //nolint:errcheck // the pattern is right
-	for _, name := range all {
-		names = append(names, filepath.Base(name))
-	}
+	fs.WalkDir(os.DirFS(root), ".", func(path string, d fs.DirEntry, err error) error { //nolint:errcheck // it is ours
+		if err == nil && d.Type().IsRegular() {
+			names = append(names, path)
+		}
+		return err
+	})
 	return names
 }
 
@@ -78,11 +82,16 @@ func newStage(b *testing.B) *stage {
 	}
 	s.root = filepath.Join(s.dir, "root")
 	s.must(os.Mkdir(s.root, 0o755))
-	old := time.Now().Add(-time.Hour)
 	for name, size := range sizes {
-		file := filepath.Join(s.root, name+".bin")
-		s.must(os.WriteFile(file, bytes.Repeat([]byte("0123456789abcdef"), size/16+1)[:size], 0o644))
-		s.must(os.Chtimes(file, old, old))
+		s.must(os.WriteFile(filepath.Join(s.root, name+".bin"), bytes.Repeat([]byte("0123456789abcdef"), size/16+1)[:size], 0o644))
+	}
+	if strings.Contains(*work, mix) {
+		_, err := xload.MakeSPECweb96(s.root, xload.SPECweb96Dirs(mixLoad))
+		s.must(err)
+	}
+	old := time.Now().Add(-time.Hour)
+	for _, name := range files(s.root) {
+		s.must(os.Chtimes(filepath.Join(s.root, name), old, old))
 	}
 	return s
 }
@@ -133,7 +142,7 @@ func workloads(b *testing.B) (all []compare.Workload) {
 	for _, item := range split(*work) {
 		parts := strings.Split(item, "/")
 		isNew := len(parts) == 3 && parts[2] == "new"
-		if len(parts) != 2 && !isNew || sizes[parts[0]] == 0 {
+		if len(parts) != 2 && !isNew || sizes[parts[0]] == 0 && parts[0] != mix {
 			b.Fatalf("no such work: %s", item)
 		}
 		count, err := strconv.Atoi(parts[1])
@@ -143,6 +152,9 @@ func workloads(b *testing.B) (all []compare.Workload) {
 		for _, client := range split(*loads) {
 			if clients[client] == nil {
 				b.Fatalf("no client is called %q", client)
+			}
+			if client == "wrk" && parts[0] == mix {
+				continue // it asks for one thing
 			}
 			all = append(all, compare.Workload{Object: parts[0], Conns: count, New: isNew, Client: client, MTU: *mtu, Offloads: *offloads})
 		}
@@ -184,18 +196,21 @@ func (s *stage) measure(sv *server, w *compare.Workload) compare.Sample {
 	}
 	m.Disturbed = m.Disturbed || stolen+stolenFromClient > 0.05
 	if sv.bed != nil {
-		s.isOurs(sv, m.Requests*d.Seconds(), answered)
+		m.Disturbed = m.Disturbed || s.ownShare(sv, m.Requests*d.Seconds(), answered) < 0.99
 	}
 	return m
 }
 
-// isOurs fails the benchmark if Apache has answered for xhttpd.
-func (s *stage) isOurs(sv *server, requests, before float64) {
+// ownShare is how much of the requests xhttpd has answered itself. Others may be Apache's, when a busy machine makes its heartbeat late; if
+// many are, it is Apache that was measured, and the benchmark fails.
+func (s *stage) ownShare(sv *server, requests, before float64) float64 {
 	s.Helper()
 	time.Sleep(100 * time.Millisecond) // the counters are published behind the frames
-	if n := sv.bed.Metric("responses_total") - before; n < 0.99*requests {
-		s.Fatalf("xhttpd answered %.0f of %.0f requests itself", n, requests)
+	share := (sv.bed.Metric("responses_total") - before) / requests
+	if share < 0.9 {
+		s.Fatalf("xhttpd answered only %.0f %% of %.0f requests itself", 100*share, requests)
 	}
+	return share
 }
 
 func note(r *compare.Results, w compare.Workload, peer string, m compare.Sample) {

@@ -2,11 +2,14 @@ package compare_test
 
 import (
 	"fmt"
+	"io"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -142,8 +145,13 @@ func (s *stage) exec(sv *server, conf string, args ...string) {
 	log, err := os.Create(filepath.Join(dir, "log"))
 	s.must(err)
 	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGTERM // a killed one would leave its children
 	sv.at.Start(cmd)
 	s.must(log.Close())
+	s.Cleanup(func() {
+		cmd.Process.Signal(syscall.SIGTERM) //nolint:errcheck // it may have ended
+		cmd.Wait()                          //nolint:errcheck // after a signal
+	})
 	sv.pids = []int{cmd.Process.Pid}
 	s.Cleanup(func() {
 		if text, err := os.ReadFile(filepath.Join(dir, "log")); s.Failed() && err == nil {
@@ -160,14 +168,17 @@ func (s *stage) xhttpd(sv *server) {
 }
 
 // peer returns the program of the servers that are made of Go packages.
-func (s *stage) peer() string {
+func (s *stage) peer() string { return s.build("peer", "../peer") }
+
+// build builds the command in dir, once, and returns its path.
+func (s *stage) build(name, dir string) string {
 	s.Helper()
-	binary := filepath.Join(s.dir, "peer")
+	binary := filepath.Join(s.dir, name)
 	if _, err := os.Stat(binary); err != nil {
 		cmd := exec.Command("go", "build", "-o", binary, ".")
-		cmd.Dir = "../peer"
+		cmd.Dir = dir
 		if out, err := cmd.CombinedOutput(); err != nil {
-			s.Fatalf("build the peers: %v\n%s", err, out)
+			s.Fatalf("build %s: %v\n%s", name, err, out)
 		}
 	}
 	return binary
@@ -192,6 +203,7 @@ func (s *stage) start(name string, mtu int, offloads bool) *server {
 		ns.Sysctl("net/ipv4/tcp_max_syn_backlog", "16384")
 		ns.Sysctl("net/core/somaxconn", "16384")
 	}
+	sv.client.AddAddress(sv.client.Interface, netip.MustParsePrefix(sources+"/24"))
 	starters[name](s, sv)
 	s.until(name+" answers", func() bool { return s.answers(sv) })
 	sv.client.Steer(cores.Client)
@@ -199,12 +211,22 @@ func (s *stage) start(name string, mtu int, offloads bool) *server {
 	return sv
 }
 
-// answers reports whether the server gives the first file.
+// answers reports whether the server gives the first file; xhttpd shall give all of them itself.
 func (s *stage) answers(sv *server) bool {
-	if sv.bed != nil {
-		sv.bed.Warm(files(s.root)...)
-		return true
+	if sv.bed == nil {
+		return s.head(sv, "100.bin")
 	}
+	names := files(s.root)
+	before := sv.bed.Metric("responses_total")
+	for _, name := range names {
+		s.head(sv, name)
+	}
+	time.Sleep(100 * time.Millisecond) // the counters are published behind the frames
+	return sv.bed.Metric("responses_total")-before >= float64(len(names))
+}
+
+// head asks for a file as the clients will, and reports whether there is one.
+func (s *stage) head(sv *server, name string) bool {
 	var conn net.Conn
 	var err error
 	sv.client.Do(func() { conn, err = net.DialTimeout("tcp", sv.at.IPv4.String()+":80", time.Second) })
@@ -213,10 +235,9 @@ func (s *stage) answers(sv *server) bool {
 	}
 	defer conn.Close()
 	s.must(conn.SetDeadline(time.Now().Add(5 * time.Second)))
-	fmt.Fprintf(conn, "GET /100.bin HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n")
-	head := make([]byte, 12)
-	_, err = conn.Read(head)
-	return err == nil && string(head) == "HTTP/1.1 200"
+	fmt.Fprintf(conn, "HEAD /%s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", name, sv.at.IPv4)
+	answer, err := io.ReadAll(conn)
+	return err == nil && strings.HasPrefix(string(answer), "HTTP/1.1 200")
 }
 
 var _ testing.TB = (*stage)(nil)

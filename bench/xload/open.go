@@ -95,7 +95,9 @@ func (o *Opened) setPath() (err error) {
 			return err
 		}
 		own := !slices.ContainsFunc(c.Sources, func(a netip.Addr) bool { return slices.Contains(kernels, a) })
-		c.FirstPort, c.LastPort = defaultPorts(own)
+		if c.FirstPort, c.LastPort = defaultPorts(own); c.FirstPort == 0 {
+			return errors.New("net.ipv4.ip_local_port_range leaves no ports to the generator: name some that nobody uses, or an address of its own")
+		}
 	}
 	if ports := len(c.Sources) * (int(c.LastPort) - int(c.FirstPort) + 1); ports < c.Connections {
 		return fmt.Errorf("%d connections need more than %d sources with ports %d to %d: name more addresses", c.Connections, len(c.Sources), c.FirstPort, c.LastPort)
@@ -109,7 +111,7 @@ func (o *Opened) setPath() (err error) {
 	return nil
 }
 
-// defaultPorts are those that the kernel gives to nobody of itself, or, with addresses that are the generator's alone, nearly all.
+// defaultPorts are those that the kernel gives to nobody of itself, or, with addresses that are the generator's alone, nearly all; 0 if there are none.
 func defaultPorts(own bool) (first, last uint16) {
 	if own {
 		return 1024, 65535
@@ -118,10 +120,13 @@ func defaultPorts(own bool) (first, last uint16) {
 	if text, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range"); err == nil {
 		fmt.Sscanf(string(text), "%d %d", &low, &high) //nolint:errcheck // then it is Linux's default
 	}
-	if low-1024 > 65535-high {
+	switch {
+	case low-1024 > 65535-high:
 		return 1024, uint16(low - 1)
+	case high < 65535:
+		return uint16(high + 1), 65535
 	}
-	return uint16(high + 1), 65535
+	return 0, 0
 }
 
 func (o *Opened) openSockets(count int) error {
