@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -70,4 +71,19 @@ func missingCapabilities(t testing.TB) (missing []string) {
 		}
 	}
 	return missing
+}
+
+// RequireTool returns the path of a program. Without it the test is skipped, naming Debian's package of it; where XHTTPD_REQUIRE is
+// set, it fails.
+func RequireTool(t testing.TB, name, debian string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	switch {
+	case err == nil:
+		return path
+	case os.Getenv("XHTTPD_REQUIRE") != "":
+		t.Fatalf("%s is not installed: Debian has it in %s", name, debian)
+	}
+	t.Skipf("needs %s: Debian has it in %s", name, debian)
+	return ""
 }

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"github.com/xhttpd/xhttpd/internal/nstest"
 )
 
 // site is what the tests add to Debian's configuration: a CGI script, and the document root.
@@ -35,13 +37,7 @@ echo "client $REMOTE_ADDR $REMOTE_PORT"
 // StartApache starts a private Apache with a copy of Debian's stock configuration.
 func (b *Bed) StartApache() {
 	b.Helper()
-	binary, err := exec.LookPath("apache2")
-	if err != nil {
-		if os.Getenv("XHTTPD_REQUIRE") != "" {
-			b.Fatal("apache2 is not installed")
-		}
-		b.Skip("needs Debian's package apache2")
-	}
+	binary := nstest.RequireTool(b.TB, "apache2", "apache2")
 	conf := filepath.Join(b.Dir, "conf")
 	if _, err := os.Stat(conf); err != nil {
 		b.configureApache(conf)
