@@ -6,7 +6,7 @@ import (
 )
 
 // smugglingCases are the ways known in public by which two servers in a row come to differ about where a request ends: those of
-// smuggler, http-request-smuggler and the HTTP Garden, and llhttp's tests. Each goes to a script, which tells what body it
+// smuggler, http-request-smuggler and the HTTP Garden, llhttp's tests, and what was found out about chunks since (TERM.EXT, SPILL and so on). Each goes to a script, which tells what body it
 // got, and to a file, which xhttpd would answer if it overlooked the body. The body is itself a request, so that whoever reads too
 // little of it answers once more; what follows (see way) is taken into it by whoever reads too much.
 func smugglingCases() (all []testCase) {
@@ -52,7 +52,18 @@ func smugglingCases() (all []testCase) {
 		"with Expect": same + "Expect: 100-continue\r\n", "with an odd Expect": same + "Expect: y 100-continue\r\n",
 		"two Hosts": same + "Host: one.test\r\n", "long name": strings.Repeat("X", 4000) + ": y\r\n" + same,
 		"ninety-nine fields": strings.Repeat("X: y\r\n", 97) + same, "a hundred and one fields": strings.Repeat("X: y\r\n", 99) + same,
-		"empty name": ": x\r\n" + same,
+		"empty name":           ": x\r\n" + same,
+		"with a folded Expect": same + "Expect:\r\n 100-continue\r\n", "with Expect twice": same + "Expect: 100-continue\r\nExpect: 100-continue\r\n",
+		"with Expect and a list": same + "Expect: 100-continue, x\r\n", "with Expect in capitals": same + "EXPECT: 100-CONTINUE\r\n",
+		"with Expect behind a bare LF": same + "X: y\nExpect: 100-continue\r\n", "with space before Expect's colon": same + "Expect : 100-continue\r\n",
+		"with Upgrade to HTTP/2.0": same + "Upgrade: HTTP/2.0\r\nConnection: Upgrade\r\n", "with Upgrade alone": same + "Upgrade: h2c\r\n",
+		"with Upgrade to TLS": same + "Upgrade: TLS/1.0\r\nConnection: Upgrade\r\n", "with Connection: close and more": same + "Connection: close, Content-Length\r\n",
+		"Host as hop-by-hop": same + "Connection: Host\r\n", "with Proxy-Connection": same + "Proxy-Connection: keep-alive\r\n",
+		"two Hosts, one folded": same + " Host: one.test\r\n", "two Hosts, in two cases": same + "hOsT: one.test\r\n",
+		"Host with a path": same + "Host: test/x\r\n", "overridden method": same + "X-HTTP-Method-Override: POST\r\n",
+		"overridden URL": same + "X-Original-URL: /none\r\nX-Rewrite-URL: /none\r\n", "with Trailer": same + "Trailer: Content-Length\r\n",
+		"with TE": same + "TE: chunked\r\nConnection: TE\r\n", "behind a field of blanks": " \r\n" + same, "behind a lone CR": "\r" + same,
+		"behind a line of one tab": "X: y\r\n\t\r\n" + same,
 	} {
 		add("length: "+name, fields, inner)
 	}
@@ -107,6 +118,22 @@ func smugglingCases() (all []testCase) {
 		"trailer with a bare LF": "a\r\n0123456789\r\n0\r\nX: y\n\r\n",
 		"trailer without an end": "a\r\n0123456789\r\n0\r\nX: y\r\n", "no CRLF at the end": "a\r\n0123456789\r\n0\r\n",
 		"bare LF at the end": "a\r\n0123456789\r\n0\r\n\n", "a request as a trailer": "0\r\n" + inner,
+		"size of 2^31": "80000000\r\n0123456789\r\n0\r\n\r\n", "size of 2^63": "8000000000000000\r\n0123456789\r\n0\r\n\r\n",
+		"size of 2^63 less one": "7fffffffffffffff\r\n0123456789\r\n0\r\n\r\n", "size of 17 digits": "0000000000000000a\r\n0123456789\r\n0\r\n\r\n",
+		"size in quotes": "\"a\"\r\n0123456789\r\n0\r\n\r\n", "size with NUL": "a\x00\r\n0123456789\r\n0\r\n\r\n",
+		"size with a vertical tab": "a\v\r\n0123456789\r\n0\r\n\r\n", "size and a colon": "a:\r\n0123456789\r\n0\r\n\r\n",
+		"an empty line first": "\r\na\r\n0123456789\r\n0\r\n\r\n",
+		// The extension ends at a bare LF for one reader, at CR LF for another (TERM.EXT, EXT.TERM).
+		"extension that hides a chunk": "2;\nxx\r\n5a\r\n0\r\n\r\n" + inner + "\r\n0\r\n\r\n", "extension that hides the end": "2;\r\nxx\r\n0;\n\r\n\r\n" + inner,
+		"extension with an 8-bit octet": "a;\xff\r\n0123456789\r\n0\r\n\r\n", "extension with CR CR": "a;\r\r\n0123456789\r\n0\r\n\r\n",
+		// Some take two octets behind the data for its end, whatever they are (SPILL, ONE.TWO, ZERO.TWO).
+		"CR and another octet after the data": "a\r\n0123456789\rX0\r\n\r\n", "LF and another octet after the data": "a\r\n0123456789\nX0\r\n\r\n",
+		"one octet after the data": "a\r\n0123456789X0\r\n\r\n", "two octets that are a size after the data": "5\r\nAAAAA32\r\n" + inner + "\r\n0\r\n\r\n",
+		"LF CR after the data": "a\r\n0123456789\n\r0\r\n\r\n", "CR CR LF after the data": "a\r\n0123456789\r\r\n0\r\n\r\n",
+		"CR behind the last chunk": "a\r\n0123456789\r\n0\r\n\r", "LF LF behind the last chunk": "a\r\n0123456789\r\n0\n\n",
+		"folded trailer": "a\r\n0123456789\r\n0\r\nX: y\r\n z\r\n\r\n", "trailer with NUL": "a\r\n0123456789\r\n0\r\nX: \x00\r\n\r\n",
+		"trailer with space before the colon": "a\r\n0123456789\r\n0\r\nX : y\r\n\r\n", "many trailers": "a\r\n0123456789\r\n0\r\n" + strings.Repeat("X: y\r\n", 120) + "\r\n",
+		"many chunks": strings.Repeat("1\r\nx\r\n", 500) + "0\r\n\r\n", "no chunk": "0\r\n\r\n", "nothing": "",
 		"CR CR LF after the size": "a\r\r\n0123456789\r\n0\r\n\r\n", "two CRLFs after the data": "a\r\n0123456789\r\n\r\n0\r\n\r\n",
 	} {
 		add("chunks: "+name, te, body)
@@ -135,6 +162,25 @@ func smugglingCases() (all []testCase) {
 		"CR LF CR within":              "GET {png} HTTP/1.1\r\nHost: test\r\nX: y\r\n\rGET /none HTTP/1.1\r\nHost: test\r\n\r\n",
 		"Upgrade h2c and its preface":  "GET {png} HTTP/1.1\r\nHost: test\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n\r\nPRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
 		"WebSocket and more":           "GET {png} HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n" + inner,
+		"two versions":                 "GET {png} HTTP/1.1 HTTP/1.0\r\nHost: test\r\n" + same + "\r\n" + inner,
+		"a tab before the version":     "GET {png}\tHTTP/1.1\r\nHost: test\r\n" + same + "\r\n" + inner,
+		"a vertical tab for a space":   "POST\v/cgi-bin/say HTTP/1.1\r\nHost: test\r\n" + same + "\r\n" + inner,
+		"a form feed for a space":      "POST /cgi-bin/say\fHTTP/1.1\r\nHost: test\r\n" + same + "\r\n" + inner,
+		"HTTP/1.2 with a body":         "POST /cgi-bin/say HTTP/1.2\r\nHost: test\r\n" + same + "\r\n" + inner,
+		"HTTP/2.0 with a body":         "POST /cgi-bin/say HTTP/2.0\r\nHost: test\r\n" + same + "\r\n" + inner,
+		"preface of HTTP/2, then GET":  "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + inner,
+		"preface of HTTP/2, behind":    "GET {png} HTTP/1.1\r\nHost: test\r\n\r\nPRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+		"HTTP/0.9, three of them":      "GET {png}\r\nGET {png}\r\nGET {png}\r\n",
+		"HTTP/0.9 behind a hit":        "GET {png} HTTP/1.1\r\nHost: test\r\n\r\nGET {png}\r\n",
+		"a body to a file":             "POST {png} HTTP/1.1\r\nHost: test\r\n" + same + "\r\n" + inner,
+		"a body to nothing":            "POST /none HTTP/1.1\r\nHost: test\r\n" + same + "\r\n" + inner,
+		"chunks to nothing":            "POST /none HTTP/1.1\r\nHost: test\r\n" + te + "\r\n" + chunks,
+		"a body to what is for nobody": "DELETE {png} HTTP/1.1\r\nHost: test\r\n" + same + "\r\n" + inner,
+		"CONNECT with a body":          "CONNECT test:80 HTTP/1.1\r\nHost: test\r\n" + same + "\r\n" + inner,
+		"a range and a body":           "GET {png} HTTP/1.1\r\nHost: test\r\nRange: bytes=0-1\r\n" + same + "\r\n" + inner,
+		"a tag and a body":             "GET {png} HTTP/1.1\r\nHost: test\r\nIf-None-Match: {etag}\r\n" + same + "\r\n" + inner,
+		"an Expect without a body":     "GET {png} HTTP/1.1\r\nHost: test\r\nExpect: 100-continue\r\n\r\n",
+		"a body of none, and one":      "GET {png} HTTP/1.1\r\nHost: test\r\nContent-Length: 0\r\n\r\n" + inner,
 		"denied with a body":           "POST /denied/a.png HTTP/1.1\r\nHost: test\r\n" + same + "\r\n" + inner,
 		"redirected with a body":       "POST /list HTTP/1.1\r\nHost: test\r\n" + same + "\r\n" + inner,
 		"bad Host with a body":         "POST / HTTP/1.1\r\nHost: a b\r\n" + same + "\r\n" + inner,
