@@ -2,8 +2,8 @@ package clients
 
 // How many answers xhttpd must give itself where it depends on what it has learnt: when it answers more, these are to be raised.
 const (
-	gitShare     = 0  // packs and loose objects have no media type
-	pageShare    = 30 // of 100 pictures: the page itself is wanted compressed, which takes its connection to Apache, and some pictures with it
+	gitShare     = 2  // git opens new connections for packs, and a miss takes one to Apache
+	pageShare    = 60 // of 103 answers, or 100
 	filmShare    = 0  // ranges
 	resumedShare = 0  // ranges
 )
