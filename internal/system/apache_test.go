@@ -1,6 +1,7 @@
 package system
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -71,8 +72,11 @@ func TestPurge(t *testing.T) {
 		{"http://" + b.Address(false) + "/a.png", "0 objects"},
 		{"http://other.test/b.png", "0 objects"},
 		{"/none.png", "0 objects"},
-		{"--all", "1 objects"},
+		{"--all", ""},
 	} {
+		if c.args == "--all" {
+			c.says = fmt.Sprintf("%v objects", b.Metric("cache_objects"))
+		}
 		var out []byte
 		var err error
 		b.Server.Do(func() { out, err = b.Server.Command(b.Binary(), "purge", c.args).CombinedOutput() })
@@ -180,7 +184,7 @@ func TestPrefixes(t *testing.T) {
 	for _, name := range []string{"a.png", "pub/a.png", "pub/in/a.png", "pub/in/out/a.png"} {
 		b.Put(name, content(500))
 	}
-	b.StartDaemon("--public", "/pub", "--private", "/pub/in", "--public", b.Address(false)+"/pub/in/out/")
+	b.StartDaemon("--public", "/pub", "--private", "/pub/in", "--public", "/pub/in/out/")
 	b.Warm("pub/a.png", "pub/in/out/a.png")
 	before, _ := settled(b)
 	for range 3 {
