@@ -154,7 +154,7 @@ func (s *Socket) kick() {
 }
 
 // How long Wait sleeps at most while something is owed that poll does not report: frames that the kernel has not taken, or
-// the completions of an Alloc that got too few.
+// the completions of an Alloc that got too few; and how often it asks the kernel to take them while it spins.
 const retryInterval = 200 * time.Microsecond
 
 // Wait sleeps until frames were received, or d has passed. After an Alloc that got fewer frames than it asked for it also ends when
@@ -165,7 +165,7 @@ func (s *Socket) Wait(d time.Duration) {
 		return
 	}
 	begin := time.Now()
-	spin := min(s.spin, d)
+	spin, retry := min(s.spin, d), retryInterval
 	for {
 		elapsed := time.Since(begin)
 		if elapsed >= spin {
@@ -174,10 +174,17 @@ func (s *Socket) Wait(d time.Duration) {
 		if s.ready() {
 			return
 		}
+		if elapsed >= retry {
+			retry = elapsed + retryInterval
+			s.kick()
+		}
 	}
 	for {
 		left := d - time.Since(begin)
 		if left <= 0 {
+			if spin == d { // it never slept, so nobody has asked
+				s.noteGone(s.wakeReceiver())
+			}
 			return
 		}
 		if s.starved || s.tx.length() > 0 {
@@ -208,7 +215,11 @@ func (s *Socket) sleep(d time.Duration) {
 	if n, err := unix.Ppoll(s.poll[:], &timeout, nil); err != nil || n > 0 && s.poll[0].Revents&unix.POLLIN != 0 {
 		return
 	}
-	if s.wakeReceiver() == unix.ENXIO {
+	s.noteGone(s.wakeReceiver())
+}
+
+func (s *Socket) noteGone(errno syscall.Errno) {
+	if errno == unix.ENXIO {
 		s.gone.Store(true)
 	}
 }

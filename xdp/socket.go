@@ -39,7 +39,7 @@ type SocketConfig struct {
 	FrameSize              int           // octets: 2048 or 4096
 	FillRing, RXRing       int           // entries; FillRing is also the number of frames for receiving
 	TXRing, CompletionRing int           // entries; TXRing is also the number of frames for sending
-	Spin, BindTimeout      time.Duration // negative: none
+	Spin, BindTimeout      time.Duration // negative: none; Spin for an hour: Wait never sleeps
 }
 
 // Socket is an AF_XDP socket, bound to one queue of an interface, with its own UMEM. Receive, Alloc, Send, Wait and Close belong to

@@ -296,6 +296,11 @@ func TestInterfaceThatGoesAway(t *testing.T) {
 			t.Fatal("Err does not tell that the interface is gone")
 		}
 	}
+	s.gone.Store(false) // also if it never sleeps
+	s.spin = time.Hour
+	if s.Wait(time.Millisecond); s.Err() == nil {
+		t.Error("Err does not tell that the interface is gone, of a socket that spins")
+	}
 	tx := make([][]byte, 1)
 	s.Alloc(tx)
 	s.Send(tx)

@@ -143,6 +143,7 @@ func (d *daemon) openXDP(context.Context) error {
 		s, err := xdp.OpenSocket(xdp.SocketConfig{
 			Interface: d.cfg.Interface, Queue: queue,
 			Copy: d.program.Mode() == xdp.Generic || d.cfg.ZeroCopy == config.ZeroCopyOff, PartialChecksums: true,
+			Spin: spins[d.cfg.Poll],
 		})
 		if err != nil {
 			return err
@@ -151,6 +152,9 @@ func (d *daemon) openXDP(context.Context) error {
 	}
 	return nil
 }
+
+// spins is how long a socket looks for packets before it sleeps; 0 is the default.
+var spins = map[string]time.Duration{config.PollInterrupt: -1, config.PollSpin: time.Hour}
 
 // addresses are those that are served: as set, or those of the interface that the server behind can serve, too.
 func (d *daemon) addresses() ([]netip.Addr, error) {

@@ -20,11 +20,14 @@ type Common struct {
 	Ignore []string `placeholder:"CHECK" sep:"," help:"Go on although the check of this name fails; may be repeated."`
 }
 
-// The values of Mode and ZeroCopy that need a name.
+// The values of Mode, ZeroCopy and Poll that need a name.
 const (
 	ModeNative  = "native"
 	ModeGeneric = "generic"
 	ZeroCopyOff = "off"
+
+	PollInterrupt = "interrupt"
+	PollSpin      = "spin"
 )
 
 // Daemon are the settings of the daemon.
@@ -33,6 +36,8 @@ type Daemon struct {
 	Admin Admin `default:"127.0.0.1:9180" help:"Loopback address for /metrics, /healthz and xhttpd purge, or 'off'."`
 
 	QueryIgnored []Prefix `placeholder:"/PATH" sep:"none" help:"For paths that begin so, what follows a '?' does not matter; may be repeated. Without it, requests with a '?' are the server's behind."`
+
+	Poll string `enum:"auto,interrupt,spin" default:"auto" help:"How packets are waited for: 'interrupt' sleeps until some come; 'spin' never sleeps, and wants a processor for each queue; 'auto' looks for 20 µs, then sleeps."`
 
 	CacheSize  Size     `default:"256MiB" help:"Memory for files. Units are kB, MB, GB, KiB, MiB, GiB."`
 	MaxObject  Size     `placeholder:"SIZE" help:"Largest file that is held. Without it, an eighth of the cache's size."`

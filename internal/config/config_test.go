@@ -108,7 +108,7 @@ func where(a netip.AddrPort) string {
 // daemon returns settings as the command line's defaults are, changed.
 func daemon(t *testing.T, change func(*Daemon)) Daemon {
 	d := Daemon{
-		Common: Common{Interface: "eth0", Port: 80, Mode: "auto", ZeroCopy: "auto", Sites: Sites{Roots: []string{"/var/www/html"}}}, CacheSize: 256 << 20, Dynamic: []string{"cgi-bin"},
+		Common: Common{Interface: "eth0", Port: 80, Mode: "auto", ZeroCopy: "auto", Sites: Sites{Roots: []string{"/var/www/html"}}}, Poll: "auto", CacheSize: 256 << 20, Dynamic: []string{"cgi-bin"},
 		Reprove: time.Minute, ProofRate: 200,
 		KeepAliveTimeout: 5 * time.Second, KeepAliveRequests: 100, HeadTimeout: 20 * time.Second, StallTimeout: 5 * time.Minute,
 		Limits:         Limits{Prefix4: 32, Prefix6: 64, MinRate: 128, MinRatePeriod: 5 * time.Minute, SlowHeads: 2, Strays: 10000},
