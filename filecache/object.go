@@ -79,6 +79,9 @@ func (o *Object) Respond(r *httpwire.Request, served int, unix int64) (Response,
 	case o.keepAlive.timeout == "" && r.SentVia: // Apache is kinder to proxies
 		return resp, false
 	}
+	if r.Range != nil || r.IfMatch != nil || r.IfUnmodifiedSince != nil {
+		return resp, false // If-Range alone means nothing
+	}
 	if r.Head {
 		resp.kind = kind200Head
 	}

@@ -131,6 +131,10 @@ func TestPreconditions(t *testing.T) {
 		{"If-Modified-Since: Thu, 02 Jan 2020 03:04:04 GMT\r\n", 200},
 		{"If-Modified-Since: Thu, 02 Jan 2031 03:04:05 GMT\r\n", 200},
 		{"If-Modified-Since: yesterday\r\n", 0},
+		{"If-Match: *\r\n", 0},
+		{"If-Unmodified-Since: Thu, 02 Jan 2031 03:04:05 GMT\r\n", 0},
+		{"Range: bytes=0-1\r\n", 0},
+		{"If-Range: \"x\"\r\n", 200},
 	} {
 		resp, ok := object(t).Respond(request(t, "GET /a.png HTTP/1.1\r\nHost: x\r\n"+c.fields+"\r\n"), 0, 1795000000)
 		got := resp.Status()

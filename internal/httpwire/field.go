@@ -14,8 +14,12 @@ type kept uint8
 const (
 	keepNone kept = iota
 	keepHost
+	keepIfMatch
+	keepIfUnmodifiedSince
 	keepIfNoneMatch
 	keepIfModifiedSince
+	keepRange
+	keepIfRange
 	keepAcceptEncoding
 	keepUserAgent
 	keepVia
@@ -23,42 +27,55 @@ const (
 
 // keep notes the value of a field, and reports whether it is the first of its name.
 func (r *Request) keep(k kept, value []byte) (first bool) {
+	if k == keepVia {
+		r.SentVia = true
+		return true // a list of any number of lines
+	}
+	place := r.place(k)
+	first = *place == nil
+	*place = value
+	return first
+}
+
+func (r *Request) place(k kept) *[]byte {
 	switch k {
 	case keepHost:
-		first = r.Host == nil
-		r.Host = value
+		return &r.Host
+	case keepIfMatch:
+		return &r.IfMatch
+	case keepIfUnmodifiedSince:
+		return &r.IfUnmodifiedSince
 	case keepIfNoneMatch:
-		first = r.IfNoneMatch == nil
-		r.IfNoneMatch = value
+		return &r.IfNoneMatch
 	case keepIfModifiedSince:
-		first = r.IfModifiedSince == nil
-		r.IfModifiedSince = value
+		return &r.IfModifiedSince
+	case keepRange:
+		return &r.Range
+	case keepIfRange:
+		return &r.IfRange
 	case keepAcceptEncoding:
-		first = r.AcceptEncoding == nil
-		r.AcceptEncoding = value
-	case keepUserAgent:
-		first = r.UserAgent == nil
-		r.UserAgent = value
-	case keepVia:
-		first, r.SentVia = true, true // a list of any number of lines
+		return &r.AcceptEncoding
+	default:
+		return &r.UserAgent
 	}
-	return first
 }
 
 var knownFields = [...]knownField{
 	{name: "host", why: Host, keep: keepHost},
 	{name: "connection"},
+	{name: "if-match", why: Repeated, keep: keepIfMatch},
+	{name: "if-unmodified-since", why: Repeated, keep: keepIfUnmodifiedSince},
 	{name: "if-none-match", why: Repeated, keep: keepIfNoneMatch},
 	{name: "if-modified-since", why: Repeated, keep: keepIfModifiedSince},
+	{name: "range", why: Repeated, keep: keepRange},
+	{name: "if-range", why: Repeated, keep: keepIfRange},
 	{name: "accept-encoding", why: Repeated, keep: keepAcceptEncoding},
 	{name: "user-agent", why: Repeated, keep: keepUserAgent},
 	{name: "via", keep: keepVia},
 	{name: "content-length", refuse: true, why: Body},
 	{name: "transfer-encoding", refuse: true, why: Body},
 	{name: "trailer", refuse: true, why: Body},
-	{name: "range", refuse: true, why: Range},
-	{name: "if-range", refuse: true, why: Range},
-	{name: "request-range", refuse: true, why: Range}, // Apache takes it for Range
+	{name: "request-range", refuse: true, why: Range}, // Netscape 2, Internet Explorer 3
 	{name: "expect", refuse: true, why: Expect},
 	{name: "upgrade", refuse: true, why: Upgrade},
 	{name: "http2-settings", refuse: true, why: Upgrade},
@@ -66,8 +83,6 @@ var knownFields = [...]knownField{
 	{name: "keep-alive", refuse: true, why: Connection},
 	{name: "authorization", refuse: true, why: Authorization},
 	{name: "proxy-authorization", refuse: true, why: Authorization},
-	{name: "if-match", refuse: true, why: Precondition},
-	{name: "if-unmodified-since", refuse: true, why: Precondition},
 }
 
 // proxyField stands for all whose name begins with "proxy-": they are meant for somebody else than a server.

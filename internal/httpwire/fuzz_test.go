@@ -58,7 +58,8 @@ func compare(t *testing.T, b []byte, n int, r *Request) {
 		t.Fatalf("net/http: close %t; we: keep-alive %t", req.Close, r.KeepAlive())
 	}
 	for name, value := range map[string][]byte{
-		"If-None-Match": r.IfNoneMatch, "If-Modified-Since": r.IfModifiedSince, "Accept-Encoding": r.AcceptEncoding, "User-Agent": r.UserAgent,
+		"If-Match": r.IfMatch, "If-Unmodified-Since": r.IfUnmodifiedSince, "If-None-Match": r.IfNoneMatch, "If-Modified-Since": r.IfModifiedSince,
+		"Range": r.Range, "If-Range": r.IfRange, "Accept-Encoding": r.AcceptEncoding, "User-Agent": r.UserAgent,
 	} {
 		if req.Header.Get(name) != string(value) || len(req.Header[name]) > 1 {
 			t.Fatalf("%s: we %q, net/http %q", name, value, req.Header[name])

@@ -10,15 +10,19 @@ const maxFields = 100
 // Request is a parsed head. Its slices are parts of Parse's input and valid as long as that; they are nil if the
 // field was not sent, and empty but not nil if it was sent empty.
 type Request struct {
-	Target          []byte // origin-form: an absolute path, and perhaps '?' and a query, exactly as sent
-	Path            []byte // the part of Target in front of the first '?'
-	Host            []byte
-	IfNoneMatch     []byte
-	IfModifiedSince []byte
-	AcceptEncoding  []byte
-	UserAgent       []byte
-	Head            bool // the method is HEAD, not GET
-	HTTP10          bool // the version is HTTP/1.0, not HTTP/1.1
+	Target            []byte // origin-form: an absolute path, and perhaps '?' and a query, exactly as sent
+	Path              []byte // the part of Target in front of the first '?'
+	Host              []byte
+	IfMatch           []byte
+	IfUnmodifiedSince []byte
+	IfNoneMatch       []byte
+	IfModifiedSince   []byte
+	Range             []byte
+	IfRange           []byte
+	AcceptEncoding    []byte
+	UserAgent         []byte
+	Head              bool // the method is HEAD, not GET
+	HTTP10            bool // the version is HTTP/1.0, not HTTP/1.1
 	// SentKeepAlive says that the client sent the option keep-alive, SentClose that it sent close.
 	SentKeepAlive bool
 	SentClose     bool

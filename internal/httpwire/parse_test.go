@@ -46,6 +46,9 @@ var ours = []struct {
 	{"empty value", get("Accept-Encoding:"), Request{AcceptEncoding: []byte{}}},
 	{"conditions", get("IF-MODIFIED-SINCE: Sun, 06 Nov 1994 08:49:37 GMT", "accept-Encoding: gzip, br"),
 		Request{IfModifiedSince: []byte("Sun, 06 Nov 1994 08:49:37 GMT"), AcceptEncoding: []byte("gzip, br")}},
+	{"ranges", get("Range: bytes=0-1, -5", "IF-range: \"x\""), Request{Range: []byte("bytes=0-1, -5"), IfRange: []byte(`"x"`)}},
+	{"preconditions", get("If-Match:", "If-Unmodified-Since: Sun, 06 Nov 1994 08:49:37 GMT"),
+		Request{IfMatch: []byte{}, IfUnmodifiedSince: []byte("Sun, 06 Nov 1994 08:49:37 GMT")}},
 	{"what browsers send", get("User-Agent: Mozilla/5.0 (X11)", "Accept: */*", "Cookie: a=b", "Cookie: c=d", "Referer: http://x/?q",
 		"Cache-Control: no-cache", "Sec-Fetch-Mode: navigate", "DNT: 1"), Request{UserAgent: []byte("Mozilla/5.0 (X11)")}},
 	{"8-bit value", get("X: \xe4\xf6\xff"), Request{}},
@@ -87,7 +90,8 @@ func TestOurs(t *testing.T) {
 // fields lists what r holds; nil and empty differ.
 func fields(r *Request) []string {
 	list := []string{fmt.Sprint(r.Head, r.HTTP10, r.SentKeepAlive, r.SentClose, r.SentVia)}
-	for _, b := range [][]byte{r.Target, r.Path, r.Host, r.IfNoneMatch, r.IfModifiedSince, r.AcceptEncoding, r.UserAgent} {
+	for _, b := range [][]byte{r.Target, r.Path, r.Host, r.IfMatch, r.IfUnmodifiedSince, r.IfNoneMatch, r.IfModifiedSince, r.Range, r.IfRange,
+		r.AcceptEncoding, r.UserAgent} {
 		list = append(list, fmt.Sprintf("%q %t", b, b == nil))
 	}
 	return list
@@ -172,13 +176,13 @@ var notOurs = []struct {
 	{"keep-alive field", get("Keep-Alive: 300"), Connection},
 	{"proxy-connection", get("Proxy-Connection: keep-alive"), Connection},
 	{"any proxy field", get("proxy-x: 1"), Connection},
-	{"range", get("Range: bytes=0-1"), Range},
 	{"request-range", get("Request-Range: bytes=0-1"), Range},
-	{"if-range", get(`If-Range: "x"`), Range},
 	{"authorization", get("Authorization: Basic eDp5"), Authorization},
 	{"proxy-authorization", get("Proxy-Authorization: Basic eDp5"), Authorization},
-	{"if-match", get("If-Match: *"), Precondition},
-	{"if-unmodified-since", get("If-Unmodified-Since: Sun, 06 Nov 1994 08:49:37 GMT"), Precondition},
+	{"if-match twice", get("If-Match: *", "if-match: *"), Repeated},
+	{"if-unmodified-since twice", get("If-Unmodified-Since: x", "If-Unmodified-Since: x"), Repeated},
+	{"range twice", get("Range: bytes=0-1", "Range: bytes=2-3"), Repeated},
+	{"if-range twice", get("If-Range:", "If-Range: \"x\""), Repeated},
 	{"if-none-match twice", get("If-None-Match: *", "if-none-match: *"), Repeated},
 	{"if-none-match twice, empty", get("If-None-Match:", "if-none-match:"), Repeated},
 	{"if-modified-since twice", get("If-Modified-Since: x", "If-Modified-Since: x"), Repeated},

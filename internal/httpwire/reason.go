@@ -15,19 +15,18 @@ const (
 	HeadTooLarge               // over MaxHead octets or maxFields fields
 	Host                       // missing, repeated or odd
 	Body                       // Content-Length or Transfer-Encoding
-	Range                      // Range, If-Range
+	Range                      // Request-Range
 	Expect
 	Upgrade       // Upgrade, HTTP2-Settings
 	Connection    // an option other than close and keep-alive
 	Authorization // Authorization, Proxy-Authorization
-	Precondition  // If-Match, If-Unmodified-Since
 	Repeated      // a field twice that we act upon
 	NumReasons
 )
 
 var reasonNames = [NumReasons]string{
 	"method", "version", "target", "query", "escape", "absolute-form", "syntax", "head-too-large", "host",
-	"body", "range", "expect", "upgrade", "connection", "authorization", "precondition", "repeated",
+	"body", "range", "expect", "upgrade", "connection", "authorization", "repeated",
 }
 
 // String returns the reason as a metric's label.
