@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/xhttpd/xhttpd/internal/precondition"
 )
 
 // apache is a private Apache with Debian's stock configuration, of which only the port and the root are changed.
@@ -241,15 +243,15 @@ func TestSameAsApache(t *testing.T) {
 // conditions are fields that a client may send besides.
 func conditions(o *Object) []string {
 	date := func(add time.Duration, format string) string {
-		return time.Unix(o.modified, 0).Add(add).UTC().Format(format)
+		return time.Unix(o.validators.Modified, 0).Add(add).UTC().Format(format)
 	}
 	const imf, rfc850, asctime = "Mon, 02 Jan 2006 15:04:05 GMT", "Monday, 02-Jan-06 15:04:05 GMT", time.ANSIC
-	all := []string{"", "If-None-Match: " + o.etag + "\r\n"}
+	all := []string{"", "If-None-Match: " + o.validators.Tag + "\r\n"}
 	if !strings.HasPrefix(o.asked.target, "/d/page.") {
 		return all
 	}
-	for _, tags := range []string{"*", "\"x\"", "W/" + o.etag, "\"x\", " + o.etag, o.etag + " ,\t\"y\"", "\"x\",W/\"y\"", "\"\"", "\"x,y\", " + o.etag,
-		"\"" + strconv.Itoa(o.Size()) + "\"", "  " + o.etag + "\t", "\"" + strings.Trim(o.etag, "\"") + "-gzip\""} {
+	for _, tags := range []string{"*", "\"x\"", "W/" + o.validators.Tag, "\"x\", " + o.validators.Tag, o.validators.Tag + " ,\t\"y\"", "\"x\",W/\"y\"", "\"\"", "\"x,y\", " + o.validators.Tag,
+		"\"" + strconv.Itoa(o.Size()) + "\"", "  " + o.validators.Tag + "\t", "\"" + strings.Trim(o.validators.Tag, "\"") + "-gzip\""} {
 		all = append(all, "If-None-Match: "+tags+"\r\n")
 	}
 	for _, since := range []string{date(0, imf), date(-time.Second, imf), date(time.Second, imf), date(10*time.Minute, imf), date(48*time.Hour, imf),
@@ -257,15 +259,31 @@ func conditions(o *Object) []string {
 		"Fri, 31 Dec 2100 23:59:59 GMT", "Sat, 01 Jan 2000 00:00:00 GMT"} {
 		all = append(all, "If-Modified-Since: "+since+"\r\n")
 	}
+	if strings.HasSuffix(o.asked.target, ".png") || strings.HasSuffix(o.asked.target, ".html") {
+		all = append(all, partial(o, date(0, imf), date(-time.Second, imf))...)
+	}
 	return append(all,
 		"If-None-Match: \"x\"\r\nIf-Modified-Since: "+date(0, imf)+"\r\n",
-		"If-None-Match: "+o.etag+"\r\nIf-Modified-Since: "+date(-time.Hour, imf)+"\r\n",
-		"If-Modified-Since: "+date(0, imf)+"\r\nIf-None-Match: "+o.etag+"\r\n",
-		"If-None-Match: "+o.etag+"\r\nIf-Modified-Since: "+date(48*time.Hour, imf)+"\r\n",
+		"If-None-Match: "+o.validators.Tag+"\r\nIf-Modified-Since: "+date(-time.Hour, imf)+"\r\n",
+		"If-Modified-Since: "+date(0, imf)+"\r\nIf-None-Match: "+o.validators.Tag+"\r\n",
+		"If-None-Match: "+o.validators.Tag+"\r\nIf-Modified-Since: "+date(48*time.Hour, imf)+"\r\n",
 		"If-None-Match: *\r\nIf-Modified-Since: x\r\n", "If-None-Match: \"x\"\r\nIf-Modified-Since: x\r\n",
 		"If-None-Match: \r\n", "If-Modified-Since:\r\n", "If-None-Match: x\r\n", "If-Modified-Since: "+date(0, imf)+"; length=5\r\n",
 		"User-Agent: Mozilla/5.0\r\nAccept: */*\r\nAccept-Language: de\r\nCookie: a=b\r\nReferer: http://x/\r\nCache-Control: no-cache\r\nPragma: no-cache\r\n",
 		"Accept-Encoding: identity\r\n", "Accept-Encoding:\r\n", "Accept-Encoding: gzip, deflate, br\r\n",
+	)
+}
+
+// partial are fields that ask for a part, or have to do with that.
+func partial(o *Object, since, before string) (all []string) {
+	for _, ranges := range []string{"bytes=0-0", "bytes=5-", "bytes=-7", "bytes=0-", "bytes=5-6,1-2", "bytes=0-99,200-299,-50", "bytes=0-1,2-3", "bytes=9999-", "bytes=5-1",
+		precondition.Probe, precondition.Probe + ",24-24"} {
+		all = append(all, "Range: "+ranges+"\r\n", "If-Range: "+o.validators.Sent+"\r\nRange: "+ranges+"\r\n", "Range: "+ranges+"\r\nIf-Range: \"x\"\r\n")
+	}
+	return append(all,
+		"If-Match: "+o.validators.Tag+"\r\n", "If-Match: \"x\"\r\n", "If-Unmodified-Since: "+since+"\r\nIf-None-Match: *\r\n",
+		"If-Unmodified-Since: "+before+"\r\n", "Range: bytes=0-1\r\nIf-Range: "+since+"\r\n",
+		"Range: bytes=0-1\r\nIf-None-Match: W/"+o.validators.Tag+"\r\n", "Range: bytes=0-1,4-5\r\nAccept-Encoding: gzip\r\n",
 	)
 }
 

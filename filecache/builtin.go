@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/xhttpd/xhttpd/internal/httpwire"
+	"github.com/xhttpd/xhttpd/internal/precondition"
 )
 
 // Without a server behind that could be asked, the answers are those that a stock Apache would give.
@@ -38,26 +39,32 @@ func (c *Cache) builtin(o *Object, w *way, f *os.File) Refusal {
 		keep += fmt.Sprintf("%s%d", fieldMax, c.opts.KeepAliveRequests)
 	}
 	keep += connKeepAlive
-	for kind, line := range [numKinds]string{"200 OK", "200 OK", "304 Not Modified"} {
-		var special string
-		switch kind {
-		case kind206:
-			continue
-		case kind200, kind200Head:
-			special = fmt.Sprintf("Content-Length: %d\r\n", len(body))
-		}
-		text := "HTTP/1.1 " + line + "\r\n" + common + special + keep
-		if special != "" {
-			text += "Content-Type: " + mime + "\r\n"
-		}
-		a := answer{head: text + "\r\n"}
+	say := func(kind int, status, special, mime string, body []byte) {
+		a := answer{head: "HTTP/1.1 " + status + "\r\n" + common + special + keep + mime + "\r\n", body: body}
 		a.lines, a.status = splitHead(a.head)
 		p.answers[kind] = a
 	}
-	p.answers[kind200].body = body
+	length, contentType := fmt.Sprintf("Content-Length: %d\r\n", len(body)), "Content-Type: "+mime+"\r\n"
+	say(kind200, "200 OK", length, contentType, body)
+	say(kind200Head, "200 OK", length, contentType, nil)
+	say(kind304, "304 Not Modified", "", "", nil)
 	o.freshUntil.Store(forever)
 	if why := c.learn(o, &p.answers[kind200]); why != Taken {
 		return why
+	}
+	o.boundary = precondition.Boundary
+	for least, probe := range map[int]string{1: "bytes=0-0", precondition.ProbeLength: precondition.Probe} {
+		var r Response
+		if len(body) < least || !o.choose(&r, &httpwire.Request{Range: []byte(probe)}, 0) {
+			continue
+		}
+		length := fmt.Sprintf("Content-Length: %d\r\n", r.length)
+		if r.kind == kindParts {
+			say(kindParts, "206 Partial Content", length, "Content-Type: "+multipart+o.boundary+"\r\n", o.octetsOf(&r))
+		} else {
+			length += fmt.Sprintf("Content-Range: bytes 0-0/%d\r\n", len(body))
+			say(kind206, "206 Partial Content", length, contentType, o.octetsOf(&r))
+		}
 	}
 	if !p.cut(expiry{}) {
 		return ProofOdd

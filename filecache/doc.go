@@ -23,7 +23,7 @@
 //	walk.go, watch.go           the file and its way
 //	ask.go, answer.go, prove.go what the server behind says
 //	template.go                 octets of one answer ─▶ what all have in common
-//	object.go, condition.go     ─▶ octets of each response
+//	object.go                   ─▶ octets of each response
 //	table.go, body.go, cache.go what is held
 //
 // Begin reading at Cache.prove (fill.go) and Cache.firstLook (prove.go); responses are in object.go.

@@ -211,7 +211,7 @@ func (w *way) open() (*os.File, Refusal) {
 
 // holds reports whether the content of f is that of the answer, as it is or without its coding, and of the same time.
 func (w *way) holds(f *os.File, o *Object, got *answer) bool {
-	if o.modified != 0 && !slices.Contains(w.times, o.modified) {
+	if o.validators.Modified != 0 && !slices.Contains(w.times, o.validators.Modified) {
 		return false // the same content, perhaps, but of another file
 	}
 	file := func() io.Reader { return io.NewSectionReader(f, 0, w.stamp.file.size+1) }

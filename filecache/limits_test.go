@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/xhttpd/xhttpd/internal/httpwire"
+	"github.com/xhttpd/xhttpd/internal/precondition"
 )
 
 // Whatever is filled, in whatever order, the budget is never exceeded, and the count is right.
@@ -64,8 +65,16 @@ func TestReadAtEveryOffset(t *testing.T) {
 					wantAtEveryOffset(t, o, resp)
 				}
 			}
-			if body != "" {
-				wantAtEveryOffset(t, o, Response{Date: 1795000000, kind: kind206, first: 0, last: uint32(len(body) - 1)})
+			for least, ranges := range map[int]string{1: "bytes=0-", 2: "bytes=1-", precondition.ProbeLength: "bytes=1-9,20-,5-6"} {
+				r := request(t, "GET /a.png HTTP/1.1\r\nHost: x\r\nRange: "+ranges+"\r\n\r\n")
+				resp, ok := o.Respond(r, 0, 1795000000)
+				if len(body) < least {
+					continue
+				}
+				if !ok || resp.Status() != 206 {
+					t.Fatalf("%q of %d octets is not ours", ranges, len(body))
+				}
+				wantAtEveryOffset(t, o, resp)
 			}
 		}
 	}
@@ -73,7 +82,7 @@ func TestReadAtEveryOffset(t *testing.T) {
 
 func wantAtEveryOffset(t *testing.T, o *Object, resp Response) {
 	t.Helper()
-	whole := string(o.head(make([]byte, 0, maxHead), resp)) + string(o.part(resp))
+	whole := string(o.head(make([]byte, 0, maxHead), &resp)) + string(o.octetsOf(&resp))
 	if int(o.Len(resp)) != len(whole) {
 		t.Fatalf("%+v: Len is %d, want %d", resp, o.Len(resp), len(whole))
 	}

@@ -5,20 +5,22 @@ import (
 	"sync/atomic"
 
 	"github.com/xhttpd/xhttpd/internal/httpwire"
+	"github.com/xhttpd/xhttpd/internal/precondition"
 )
 
 // Object is one representation as the server behind gives it to those who ask for it in one way. Immutable, but for the notes of
 // the cache. Its responses are what that server has written, with the holes filled in (template.go).
 type Object struct {
-	key       string
-	asked     question
-	octets    []byte // of the body, chunks included
-	framing   int    // octets of it that are the chunks'
-	kinds     [numKinds]template
-	etag      string // without "W/"; empty: none
-	modified  int64  // Unix seconds; 0: not said
-	keepAlive keepAlive
-	only11    bool // not for HTTP/1.0
+	key        string
+	asked      question
+	octets     []byte // of the body, chunks included
+	framing    int    // octets of it that are the chunks'
+	kinds      [numKinds]template
+	validators precondition.Validators
+	boundary   string // between several ranges
+	mime       string // Content-Type; "" if there is none
+	keepAlive  keepAlive
+	only11     bool // not for HTTP/1.0
 
 	freshUntil atomic.Int64 // Unix seconds
 	touched    atomic.Bool  // by Lookup, for the eviction's clock
@@ -29,18 +31,21 @@ type Object struct {
 // Response says which response of an object it is. It is flat and comparable, and with the object it determines
 // every octet.
 type Response struct {
-	Date        uint32 // Unix seconds
-	Max         uint16 // further requests on the connection, for the Keep-Alive field
-	kind        uint8
-	fields      uint8
-	first, last uint32 // of kind206
+	Date   uint32 // Unix seconds
+	Max    uint16 // further requests on the connection, for the Keep-Alive field
+	kind   uint8
+	fields uint8
+	noBody bool               // the answer to HEAD, or a 304
+	length uint32             // of what Content-Length says of kind206 and kindParts
+	parts  precondition.Parts // of kind206 and kindParts
 }
 
 const (
 	kind200 = iota
 	kind200Head
 	kind304
-	kind206 // one range
+	kind206   // one range
+	kindParts // several
 	numKinds
 )
 
@@ -57,11 +62,14 @@ const (
 	fieldMax       = ", max="
 )
 
+// statuses are those of the kinds.
+var statuses = [numKinds]int{200, 200, 304, 206, 206}
+
 // Closes reports whether the connection ends with the response.
 func (r Response) Closes() bool { return r.fields == fieldsClose }
 
 // Status returns the status code.
-func (r Response) Status() int { return [...]int{200, 200, 304, 206}[r.kind] }
+func (r Response) Status() int { return statuses[r.kind] }
 
 // Target returns the path that the object answers, as it was asked for.
 func (o *Object) Target() string { return o.asked.target }
@@ -76,23 +84,12 @@ func (o *Object) Respond(r *httpwire.Request, served int, unix int64) (Response,
 	switch {
 	case o.Stale(unix), r.HTTP10 && o.only11:
 		return resp, false
+	case r.Head && o.kinds[kind200Head].text == "":
+		return resp, false // the server behind makes a difference between GET and HEAD
 	case o.keepAlive.timeout == "" && r.SentVia: // Apache is kinder to proxies
 		return resp, false
 	}
-	if r.Range != nil || r.IfMatch != nil || r.IfUnmodifiedSince != nil {
-		return resp, false // If-Range alone means nothing
-	}
-	if r.Head {
-		resp.kind = kind200Head
-	}
-	fresh, ok := o.notModified(r, unix)
-	if !ok {
-		return resp, false
-	}
-	if fresh {
-		resp.kind = kind304
-	}
-	if o.kinds[resp.kind].text == "" {
+	if !o.choose(&resp, r, unix) || !o.knows(&resp) {
 		return resp, false
 	}
 	left := o.Left(served)
@@ -108,6 +105,43 @@ func (o *Object) Respond(r *httpwire.Request, served int, unix int64) (Response,
 	return resp, true
 }
 
+// choose sets what resp is of: the whole, ranges, or nothing. It reports false if only the server behind knows.
+func (o *Object) choose(resp *Response, r *httpwire.Request, unix int64) bool {
+	if r.Range != nil && o.only11 {
+		return false // the server behind may not know the length when it reads the field
+	}
+	resp.noBody = r.Head
+	switch precondition.Evaluate(r, &o.validators, unix, &resp.parts) {
+	case precondition.Unsure:
+		return false
+	case precondition.NotModified:
+		resp.kind, resp.noBody = kind304, true
+	case precondition.Partial:
+		resp.kind, resp.length = kind206, resp.parts.List[0].Len()
+		if resp.parts.N > 1 {
+			m := o.multipart()
+			resp.kind, resp.length = kindParts, m.Len(&resp.parts)
+		}
+	default:
+		if r.Head {
+			resp.kind = kind200Head
+		}
+	}
+	return true
+}
+
+// knows reports whether the server behind has shown how it writes resp.
+func (o *Object) knows(resp *Response) bool {
+	if resp.parts.Merges > 0 && o.kinds[kindParts].text == "" {
+		return false // it may limit them
+	}
+	return o.kinds[resp.kind].text != ""
+}
+
+func (o *Object) multipart() precondition.Multipart {
+	return precondition.Multipart{Boundary: o.boundary, Type: o.mime, Body: o.octets}
+}
+
 // Left returns how many requests a connection may carry after one that is answered with the object, when served were before; negative
 // for any number.
 func (o *Object) Left(served int) int {
@@ -121,56 +155,64 @@ func (o *Object) Left(served int) int {
 // it answers nothing.
 func (o *Object) Stale(unix int64) bool { return unix >= o.freshUntil.Load() }
 
-// part returns the octets of the body that r has.
-func (o *Object) part(r Response) []byte {
-	switch r.kind {
-	case kind200:
-		return o.octets
-	case kind206:
-		return o.octets[r.first : r.last+1]
+// Len returns the octets of response r: header section and body.
+func (o *Object) Len(r Response) uint32 { return uint32(o.headLen(&r)) + o.bodyLen(&r) }
+
+func (o *Object) bodyLen(r *Response) uint32 {
+	switch {
+	case r.noBody:
+		return 0
+	case r.kind == kind200:
+		return uint32(len(o.octets))
 	}
-	return nil
+	return r.length
 }
 
 // HeadLen returns the octets of response r's header section, its final empty line included.
-func (o *Object) HeadLen(r Response) uint32 {
-	return uint32(o.headLen(r))
-}
+func (o *Object) HeadLen(r Response) uint32 { return uint32(o.headLen(&r)) }
 
 // BodyLen returns the octets of response r's body, without what frames chunks.
 func (o *Object) BodyLen(r Response) uint32 {
-	n := len(o.part(r))
+	n := o.bodyLen(&r)
 	if r.kind == kind200 {
-		n -= o.framing
+		n -= uint32(o.framing)
 	}
-	return uint32(n)
+	return n
 }
 
-// Len returns the octets of response r: header section and body.
-func (o *Object) Len(r Response) uint32 {
-	return uint32(o.headLen(r) + len(o.part(r)))
+// readBody is ReadAt for the body of r.
+func (o *Object) readBody(r *Response, dst []byte, off uint32) int {
+	switch {
+	case r.noBody:
+		return 0
+	case r.kind == kindParts:
+		m := o.multipart()
+		return m.ReadAt(&r.parts, dst, off)
+	}
+	body := o.octets
+	if r.kind == kind206 {
+		body = body[r.parts.List[0].From:r.parts.List[0].To]
+	}
+	return copy(dst, body[min(int(off), len(body)):])
 }
 
 // ReadAt copies the octets of response r from offset off on into dst and returns how many there were: all that
 // dst holds, unless the response ends. The octets at an offset are the same each time.
 func (o *Object) ReadAt(r Response, dst []byte, off uint32) int {
-	head := o.headLen(r)
+	head := uint32(o.headLen(&r))
 	n := 0
-	if int(off) < head {
+	if off < head {
 		var scratch [maxHead]byte
-		n = copy(dst, o.head(scratch[:0], r)[off:])
+		n = copy(dst, o.head(scratch[:0], &r)[off:])
 	}
 	if n == len(dst) {
 		return n
 	}
-	if at, part := int(off)+n-head, o.part(r); at < len(part) {
-		n += copy(dst[n:], part[at:])
-	}
-	return n
+	return n + o.readBody(&r, dst[n:], off+uint32(n)-head)
 }
 
 // headLen is the length of what head appends.
-func (o *Object) headLen(r Response) int {
+func (o *Object) headLen(r *Response) int {
 	t := &o.kinds[r.kind]
 	n := len(t.text)
 	for _, h := range t.holes[:t.n] {
@@ -182,15 +224,16 @@ func (o *Object) headLen(r Response) int {
 		case holeConnection:
 			n += o.connectionLen(r)
 		case holeRange:
-			n += decimalLen(uint64(r.first)) + 1 + decimalLen(uint64(r.last))
+			p := r.parts.List[0]
+			n += decimalLen(uint64(p.From)) + 1 + decimalLen(uint64(p.To)-1) + 1 + decimalLen(uint64(len(o.octets)))
 		case holeLength:
-			n += decimalLen(uint64(r.last-r.first) + 1)
+			n += decimalLen(uint64(r.length))
 		}
 	}
 	return n
 }
 
-func (o *Object) connectionLen(r Response) int {
+func (o *Object) connectionLen(r *Response) int {
 	switch n := len(fieldKeepAlive) + len(o.keepAlive.timeout) + len(connKeepAlive); r.fields {
 	case fieldsTimeout:
 		return n
@@ -211,7 +254,7 @@ func decimalLen(v uint64) int {
 }
 
 // head appends the header section of r to b.
-func (o *Object) head(b []byte, r Response) []byte {
+func (o *Object) head(b []byte, r *Response) []byte {
 	t := &o.kinds[r.kind]
 	from := 0
 	for _, h := range t.holes[:t.n] {
@@ -226,17 +269,15 @@ func (o *Object) head(b []byte, r Response) []byte {
 		case holeConnection:
 			b = o.connection(b, r)
 		case holeRange:
-			b = strconv.AppendUint(b, uint64(r.first), 10)
-			b = append(b, '-')
-			b = strconv.AppendUint(b, uint64(r.last), 10)
+			b = precondition.AppendContentRange(b, r.parts.List[0], uint32(len(o.octets)))
 		case holeLength:
-			b = strconv.AppendUint(b, uint64(r.last-r.first)+1, 10)
+			b = strconv.AppendUint(b, uint64(r.length), 10)
 		}
 	}
 	return append(b, t.text[from:]...)
 }
 
-func (o *Object) connection(b []byte, r Response) []byte {
+func (o *Object) connection(b []byte, r *Response) []byte {
 	switch r.fields {
 	case fieldsTimeout, fieldsMax:
 		b = append(b, fieldKeepAlive...)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/xhttpd/xhttpd/internal/httpwire"
+	"github.com/xhttpd/xhttpd/internal/precondition"
 )
 
 // stock are the answers of a stock Apache for a file of a type that it does not compress, with the date of date.
@@ -30,11 +31,29 @@ func stock(body string, k keepAlive) (all [numKinds]answer) {
 		"HTTP/1.1 304 Not Modified\r\n" + common + connection + "\r\n",
 		"HTTP/1.1 206 Partial Content\r\n" + common + "Content-Length: 1\r\n" + fmt.Sprintf("Content-Range: bytes 0-0/%d\r\n", len(body)) + connection +
 			"Content-Type: image/png\r\n\r\n",
+		"HTTP/1.1 206 Partial Content\r\n" + common + fmt.Sprintf("Content-Length: %d\r\n", len(several(body))) + connection +
+			"Content-Type: multipart/byteranges; boundary=5f0\r\n\r\n",
 	} {
 		all[kind].head = head
 		all[kind].lines, all[kind].status = splitHead(head)
 	}
 	all[kind200].body = []byte(body)
+	all[kind206].body = []byte(body)[:min(1, len(body))]
+	all[kindParts].body = several(body)
+	return all
+}
+
+// several is what a stock Apache makes of a body that is asked for by the probe, nil if it is short.
+func several(body string) []byte {
+	v := precondition.Validators{Length: uint32(len(body))}
+	var parts precondition.Parts
+	if len(body) < precondition.ProbeLength {
+		return nil
+	}
+	precondition.Evaluate(&httpwire.Request{Range: []byte(precondition.Probe)}, &v, date, &parts)
+	m := precondition.Multipart{Boundary: "5f0", Type: "image/png", Body: []byte(body)}
+	all := make([]byte, m.Len(&parts))
+	m.ReadAt(&parts, all, 0)
 	return all
 }
 
@@ -44,9 +63,14 @@ const date = 1795000000
 // proven is an object of the stock answers.
 func proven(t testing.TB, body string, k keepAlive) *Object {
 	t.Helper()
+	return provenBy(t, stock(body, k))
+}
+
+func provenBy(t testing.TB, answers [numKinds]answer) *Object {
+	t.Helper()
 	o := &Object{}
 	c := &Cache{opts: Options{KeepAliveTimeout: 5 * time.Second}}
-	p := proof{o: o, answers: stock(body, k)}
+	p := proof{o: o, answers: answers}
 	o.freshUntil.Store(forever)
 	if why := c.learn(o, &p.answers[kind200]); why != Taken || !p.cut(expiry{}) {
 		t.Fatalf("not taken: %v", why)
@@ -79,6 +103,12 @@ func TestHeaderSection(t *testing.T) {
 		{"GET /a.png HTTP/1.0\r\n\r\n", "HTTP/1.1 200 OK\r\n" + front + "Content-Length: 3000\r\nConnection: close\r\nContent-Type: image/png\r\n\r\n"},
 		{"GET /a.png HTTP/1.1\r\nHost: x\r\nIf-None-Match: *\r\n\r\n", "HTTP/1.1 304 Not Modified\r\n" + front + "\r\n"},
 		{"GET /a.png HTTP/1.0\r\nIf-None-Match: *\r\n\r\n", "HTTP/1.1 304 Not Modified\r\n" + front + "Connection: close\r\n\r\n"},
+		{"GET /a.png HTTP/1.1\r\nHost: x\r\nRange: bytes=-10\r\n\r\n",
+			"HTTP/1.1 206 Partial Content\r\n" + front + "Content-Length: 10\r\nContent-Range: bytes 2990-2999/3000\r\nContent-Type: image/png\r\n\r\n"},
+		{"HEAD /a.png HTTP/1.0\r\nRange: bytes=100-\r\n\r\n",
+			"HTTP/1.1 206 Partial Content\r\n" + front + "Content-Length: 2900\r\nContent-Range: bytes 100-2999/3000\r\nConnection: close\r\nContent-Type: image/png\r\n\r\n"},
+		{"GET /a.png HTTP/1.1\r\nHost: x\r\nRange: bytes=0-0,9-10\r\n\r\n",
+			"HTTP/1.1 206 Partial Content\r\n" + front + "Content-Length: 149\r\nContent-Type: multipart/byteranges; boundary=5f0\r\n\r\n"},
 	} {
 		o := object(t)
 		r := request(t, c.head)
@@ -94,8 +124,12 @@ func TestHeaderSection(t *testing.T) {
 		if got := string(section) + "\r\n\r\n"; got != c.want {
 			t.Errorf("%q:\n%q\nwant\n%q", c.head, got, c.want)
 		}
-		if want := resp.Status() == 200 && !r.Head; (len(body) == 3000) != want {
-			t.Errorf("%q: body of %d octets", c.head, len(body))
+		var length int
+		if _, err := fmt.Sscanf(c.want[strings.Index(c.want, "Accept-Ranges"):], "Accept-Ranges: bytes\r\nContent-Length: %d", &length); err != nil || r.Head {
+			length = 0
+		}
+		if len(body) != length {
+			t.Errorf("%q: body of %d octets, want %d", c.head, len(body), length)
 		}
 		// A retransmission may begin and end anywhere.
 		for off := 0; off < len(all); off += 7 {
@@ -118,23 +152,28 @@ func TestPreconditions(t *testing.T) {
 		{"If-None-Match: \"x\"\r\nIf-Modified-Since: Thu, 02 Jan 2020 03:04:05 GMT\r\n", 200},
 		{"If-None-Match: \"bb8-59b1f72314f35\"\r\nIf-Modified-Since: Thu, 02 Jan 2020 03:04:05 GMT\r\n", 304},
 		// Apache, unlike RFC 9110, wants both to hold.
-		{"If-None-Match: \"bb8-59b1f72314f35\"\r\nIf-Modified-Since: Thu, 02 Jan 2020 03:04:04 GMT\r\n", 0},
-		{"If-Modified-Since: Thu, 02 Jan 2031 03:04:05 GMT\r\nIf-None-Match: *\r\n", 0},
-		{"If-None-Match: *\r\nIf-Modified-Since: yesterday\r\n", 0},
+		{"If-None-Match: \"bb8-59b1f72314f35\"\r\nIf-Modified-Since: Thu, 02 Jan 2020 03:04:04 GMT\r\n", 200},
+		{"If-Modified-Since: Thu, 02 Jan 2031 03:04:05 GMT\r\nIf-None-Match: *\r\n", 200},
+		{"If-None-Match: *\r\nIf-Modified-Since: yesterday\r\n", 200},
 		{"If-None-Match: \"x\"\r\nIf-Modified-Since: yesterday\r\n", 200},
-		{"If-None-Match: bb8-59b1f72314f35\r\n", 0},
+		{"If-None-Match: bb8-59b1f72314f35\r\n", 200},
 		{"If-None-Match: \"x\" \"y\"\r\n", 0},
 		{"If-None-Match: \"x\r\n", 0},
-		{"If-None-Match: \"x\",\r\n", 0},
+		{"If-None-Match: \"x\",\r\n", 200},
 		{"If-None-Match: \"bb8-59b1f72314f35-gzip\"\r\n", 200},
 		{"If-Modified-Since: Thu, 02 Jan 2020 03:04:05 GMT\r\n", 304},
 		{"If-Modified-Since: Thu, 02 Jan 2020 03:04:04 GMT\r\n", 200},
 		{"If-Modified-Since: Thu, 02 Jan 2031 03:04:05 GMT\r\n", 200},
-		{"If-Modified-Since: yesterday\r\n", 0},
-		{"If-Match: *\r\n", 0},
-		{"If-Unmodified-Since: Thu, 02 Jan 2031 03:04:05 GMT\r\n", 0},
-		{"Range: bytes=0-1\r\n", 0},
-		{"If-Range: \"x\"\r\n", 200},
+		{"If-Modified-Since: yesterday\r\n", 200},
+		{"If-Match: \"x\"\r\n", 0},
+		{"If-Match: *\r\n", 200},
+		{"If-Unmodified-Since: Thu, 02 Jan 2020 03:04:04 GMT\r\n", 0},
+		{"If-Unmodified-Since: Thu, 02 Jan 2020 03:04:05 GMT\r\nIf-None-Match: *\r\n", 200},
+		{"Range: bytes=0-1\r\n", 206},
+		{"Range: bytes=0-1,4-5\r\nIf-Range: \"bb8-59b1f72314f35\"\r\n", 206},
+		{"Range: bytes=0-1,4-5\r\nIf-Range: \"x\"\r\n", 200},
+		{"Range: bytes=3000-\r\n", 0},
+		{"Range: bytes=5-1\r\n", 200},
 	} {
 		resp, ok := object(t).Respond(request(t, "GET /a.png HTTP/1.1\r\nHost: x\r\n"+c.fields+"\r\n"), 0, 1795000000)
 		got := resp.Status()
@@ -143,6 +182,42 @@ func TestPreconditions(t *testing.T) {
 		}
 		if got != c.want {
 			t.Errorf("%q: %d, want %d", c.fields, got, c.want)
+		}
+	}
+}
+
+// Of ranges, we answer what the server behind has shown, and as it limits them.
+func TestRangesAsProven(t *testing.T) {
+	one, several, touching := "bytes=5-6", "bytes=0-1,4-5", "bytes=0-1,2-3"
+	for name, c := range map[string]struct {
+		change func(all *[numKinds]answer)
+		want   string
+	}{
+		"stock":                  {func(*[numKinds]answer) {}, one + " " + several + " " + touching},
+		"the whole for several":  {func(all *[numKinds]answer) { all[kindParts] = all[kind200] }, one},
+		"the whole for one":      {func(all *[numKinds]answer) { all[kind206] = all[kind200] }, several},
+		"never":                  {func(all *[numKinds]answer) { all[kind206], all[kindParts] = all[kind200], all[kind200] }, ""},
+		"other octets":           {func(all *[numKinds]answer) { all[kind206].body = []byte("x") }, several},
+		"other octets, in parts": {func(all *[numKinds]answer) { all[kindParts].body = append(all[kindParts].body, 'x') }, one},
+		"another length":         {func(all *[numKinds]answer) { all[kind206] = stock("another", keepAlive{"timeout=5", 100})[kind206] }, several},
+		"no HEAD":                {func(all *[numKinds]answer) { all[kind200Head] = answer{} }, one + " " + several + " " + touching},
+	} {
+		all := stock(strings.Repeat("0123456789", 300), keepAlive{"timeout=5", 100})
+		c.change(&all)
+		o := provenBy(t, all)
+		var got []string
+		for _, ranges := range []string{one, several, touching} {
+			r := request(t, "GET /a.png HTTP/1.1\r\nHost: x\r\nRange: "+ranges+"\r\n\r\n")
+			if resp, ok := o.Respond(r, 0, date); ok && resp.Status() == 206 {
+				got = append(got, ranges)
+			}
+			r.Head = true
+			if _, ok := o.Respond(r, 0, date); ok && name == "no HEAD" {
+				t.Errorf("HEAD is answered for %q", ranges)
+			}
+		}
+		if strings.Join(got, " ") != c.want {
+			t.Errorf("%s: we answer %q, want %q", name, got, c.want)
 		}
 	}
 }
@@ -185,21 +260,24 @@ func TestVia(t *testing.T) {
 
 func TestResponsesDoNotAllocate(t *testing.T) {
 	s := newStage(t, nil)
-	s.put("a.png", "x")
+	s.put("a.png", strings.Repeat("x", 1000))
 	if why := s.fill("/a.png"); why != Taken {
 		t.Fatal(why)
 	}
-	r := request(t, "GET /a.png HTTP/1.1\r\nHost: x\r\nIf-None-Match: \"x\"\r\nIf-Modified-Since: Thu, 02 Jan 2020 03:04:05 GMT\r\n\r\n")
 	dst := make([]byte, 1460)
-	if n := testing.AllocsPerRun(100, func() {
-		o := s.Lookup(address, r)
-		resp, _ := o.Respond(r, 0, 1795000000)
-		o.Len(resp)
-		o.ReadAt(resp, dst, 0)
-	}); n != 0 {
-		t.Errorf("%v allocations", n)
+	for _, fields := range []string{"If-None-Match: \"x\"\r\nIf-Modified-Since: Thu, 02 Jan 2020 03:04:05 GMT\r\n", "Range: bytes=0-1\r\n", "Range: bytes=0-1,-5\r\n"} {
+		r := request(t, "GET /a.png HTTP/1.1\r\nHost: x\r\n"+fields+"\r\n")
+		if n := testing.AllocsPerRun(100, func() {
+			o := s.Lookup(address, r)
+			resp, ok := o.Respond(r, 0, 1795000000)
+			if o.Len(resp); !ok || o.ReadAt(resp, dst, 0) == 0 {
+				t.Errorf("%q is not answered", fields)
+			}
+		}); n != 0 {
+			t.Errorf("%q: %v allocations", fields, n)
+		}
 	}
-	if size := reflect.TypeFor[Response]().Size(); size > 16 {
+	if size := reflect.TypeFor[Response]().Size(); size > 84 {
 		t.Errorf("a Response takes %d octets", size)
 	}
 }

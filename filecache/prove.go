@@ -4,8 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
+
+	"github.com/xhttpd/xhttpd/internal/httpwire"
+	"github.com/xhttpd/xhttpd/internal/precondition"
 )
 
 // proof is what the server behind has answered when it was asked for a target for the first time. Only a second look, at least a
@@ -54,7 +58,7 @@ func (c *Cache) firstLook(ctx context.Context, o *Object) (*proof, Refusal) {
 	if why := ask(kind200Head, "HEAD"); why != Taken {
 		return nil, why
 	}
-	if o.etag != "" {
+	if o.validators.Tag != "" {
 		if why := ask(kind304, "GET", "If-None-Match: "+full.field("ETag")); why != Taken {
 			return nil, why
 		}
@@ -64,8 +68,16 @@ func (c *Cache) firstLook(ctx context.Context, o *Object) (*proof, Refusal) {
 			return nil, why
 		}
 	}
-	if full.field("Accept-Ranges") == "bytes" && len(full.body) > 1 {
+	if full.field("Accept-Ranges") != "bytes" || full.chunked {
+		return p, Taken
+	}
+	if len(full.body) > 0 {
 		if why := ask(kind206, "GET", "Range: bytes=0-0"); why != Taken {
+			return nil, why
+		}
+	}
+	if len(full.body) >= precondition.ProbeLength {
+		if why := ask(kindParts, "GET", "Range: "+precondition.Probe); why != Taken {
 			return nil, why
 		}
 	}
@@ -76,8 +88,8 @@ func (c *Cache) firstLook(ctx context.Context, o *Object) (*proof, Refusal) {
 // then does not know it again; the 304 has the tag that it knows.
 func (c *Cache) learnTag(o *Object, p *proof, ask func(int, string, ...string) Refusal) Refusal {
 	full, fresh := &p.answers[kind200], &p.answers[kind304]
-	o.etag = ""
-	if o.modified == 0 {
+	o.validators.Tag = ""
+	if o.validators.Modified == 0 {
 		return Taken
 	}
 	if why := ask(kind304, "GET", "If-Modified-Since: "+full.field("Last-Modified")); why != Taken {
@@ -90,7 +102,7 @@ func (c *Cache) learnTag(o *Object, p *proof, ask func(int, string, ...string) R
 	byDate := *fresh
 	why := ask(kind304, "GET", "If-None-Match: "+tag)
 	if why == Taken && fresh.status == 304 {
-		o.etag = strings.TrimPrefix(tag, "W/")
+		o.validators.Tag = tag
 	} else {
 		*fresh = byDate
 	}
@@ -113,13 +125,15 @@ func (c *Cache) refusalOf(err error, q *question) Refusal {
 // learn takes from the answer to GET what responses depend on.
 func (c *Cache) learn(o *Object, full *answer) Refusal {
 	o.octets = full.body
+	o.mime = full.field("Content-Type")
 	if o.only11 = full.chunked; o.only11 {
 		o.framing = len(full.body) - len(full.content)
 	}
-	o.etag = strings.TrimPrefix(full.field("ETag"), "W/")
+	tag := full.field("ETag")
+	o.validators = precondition.Validators{Tag: tag, Sent: tag, Length: uint32(len(full.body))}
 	if full.has("Last-Modified") {
 		var ok bool
-		if o.modified, ok = full.date("Last-Modified"); !ok {
+		if o.validators.Modified, ok = full.date("Last-Modified"); !ok {
 			return ProofOdd
 		}
 	}
@@ -160,9 +174,9 @@ func (c *Cache) secondLook(ctx context.Context, p *proof) Refusal {
 func (p *proof) cut(e expiry) bool {
 	full := &p.answers[kind200]
 	p.o.kinds = [numKinds]template{}
-	for kind, status := range [numKinds]int{200, 200, 304, 206} {
+	for kind, status := range statuses {
 		a := &p.answers[kind]
-		if a.status != status || !a.derived(full) {
+		if a.status != status || !a.derived(full) || status == 206 && !p.partial(kind) {
 			continue
 		}
 		if t, ok := a.template(e); ok {
@@ -170,6 +184,30 @@ func (p *proof) cut(e expiry) bool {
 		}
 	}
 	return p.o.kinds[kind200].text != ""
+}
+
+const multipart = "multipart/byteranges; boundary="
+
+// partial reports whether the answer of this kind, to a request for ranges, is what we would say, but for the rest of the header section. Of
+// several ranges, the boundary is learnt.
+func (p *proof) partial(kind int) bool {
+	o, a := p.o, &p.answers[kind]
+	contentRange, probe := fmt.Sprintf("bytes 0-0/%d", len(o.octets)), "bytes=0-0"
+	if kind == kindParts {
+		contentRange, probe = "", precondition.Probe
+		o.boundary, _ = strings.CutPrefix(a.field("Content-Type"), multipart)
+	}
+	var r Response
+	if !o.choose(&r, &httpwire.Request{Range: []byte(probe)}, p.date) || int(r.kind) != kind {
+		return false
+	}
+	return a.field("Content-Range") == contentRange && bytes.Equal(o.octetsOf(&r), a.body)
+}
+
+func (o *Object) octetsOf(r *Response) []byte {
+	body := make([]byte, o.bodyLen(r))
+	o.readBody(r, body, 0)
+	return body
 }
 
 // askAgain asks for what o is an answer to, in a way that ends the connection.
@@ -200,9 +238,9 @@ func (c *Cache) askAgain(ctx context.Context, o *Object, head bool) (answer, Ref
 // says reports whether o gives the answer again, octet for octet, at its time and at the end of a connection.
 func (o *Object) says(again *answer) bool {
 	date, ok := again.date("Date")
-	r := Response{Date: uint32(date), kind: kind200Head, fields: fieldsClose}
+	r := Response{Date: uint32(date), kind: kind200Head, fields: fieldsClose, noBody: true}
 	if o.kinds[kind200Head].text == "" {
-		r.kind = kind200
+		r.kind, r.noBody = kind200, false
 	}
-	return ok && o.kinds[r.kind].text != "" && string(o.head(make([]byte, 0, maxHead), r)) == again.head && bytes.Equal(o.part(r), again.body)
+	return ok && o.kinds[r.kind].text != "" && string(o.head(make([]byte, 0, maxHead), &r)) == again.head && bytes.Equal(o.octetsOf(&r), again.body)
 }

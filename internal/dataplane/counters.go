@@ -78,7 +78,7 @@ func (d Drop) String() string {
 }
 
 // Statuses are the status codes that we answer with, in the order of Counters.Responses.
-var Statuses = [...]int{200, 304}
+var Statuses = [...]int{200, 206, 304}
 
 // Counters are a loop's totals since it began, and gauges.
 type Counters struct {
