@@ -46,6 +46,9 @@ func conditionalCases() (all []testCase) {
 		{"If-None-Match: {etag}", "If-Modified-Since: x"}, {"If-None-Match: *", "If-Modified-Since: {modified}"},
 		{"If-Match: {etag}"}, {"If-Match: *"}, {"If-Match: " + other}, {"If-Match: W/{etag}"}, {"If-Match: {etag}", "If-None-Match: {etag}"},
 		{"If-Unmodified-Since: {modified}"}, {"If-Unmodified-Since: Mon, 06 May 2024 07:08:08 GMT"}, {"If-Unmodified-Since: x"},
+		{"If-Unmodified-Since: {modified}", "If-None-Match: {etag}"}, {"If-Unmodified-Since: {modified}", "If-Match: {etag}"}, {"If-Match: " + other + ", {etag}", "If-Modified-Since: {modified}"},
+		{"If-None-Match: {etag}", "Range: bytes=0-1", "If-Range: {etag}"}, {"If-None-Match: W/{etag}", "Range: bytes=0-1"}, {"If-Modified-Since: {modified}", "Range: bytes=0-1"},
+		{"If-Match: {etag}", "If-Unmodified-Since: {modified}", "If-None-Match: " + other, "If-Modified-Since: Mon, 06 May 2024 07:08:08 GMT", "Range: bytes=0-1", "If-Range: {modified}"},
 		{"If-None-Match: {etag}", "If-None-Match: " + other}, {"If-None-Match: " + other, "If-None-Match: {etag}"},
 		{"If-Modified-Since: {modified}", "If-Modified-Since: {modified}"}, {"If-Modified-Since: x", "If-Modified-Since: {modified}"},
 		{"If-None-Match: {etag}", "Cache-Control: no-cache"}, {"If-Modified-Since: {modified}", "Pragma: no-cache"},
@@ -77,7 +80,16 @@ func rangeCases() (all []testCase) {
 		all = append(all, one(fmt.Sprintf("If-Range %q", v), get("{png}", "Range: bytes=1-5", "If-Range: "+v)),
 			one(fmt.Sprintf("If-Range alone %q", v), get("{png}", "If-Range: "+v)))
 	}
-	return append(all, one("HEAD", head("{png}", "Range: bytes=0-9")), one("1.0", request("GET {png} HTTP/1.0", "Range: bytes=0-9")),
+	const several = "Range: bytes=0-9,20-29,-5"
+	for _, file := range []string{"{png}", "{html}", "/plain/none"} {
+		all = append(all, one("several of "+file, get(file, several)), one("HEAD, several of "+file, head(file, several)),
+			one("1.0, several of "+file, request("GET "+file+" HTTP/1.0", several)), one("close, several of "+file, get(file, several, "Connection: close")),
+			one("keep-alive, several of "+file, get(file, several, "Connection: keep-alive")), one("gzip, several of "+file, get(file, several, "Accept-Encoding: gzip")),
+			one("several of "+file+" by its date", get(file, several, "If-Range: {modified}")),
+			one("as many as may be, of "+file, get(file, "Range: bytes="+strings.Repeat("0-0,2-2,", 4))), one("one more, of "+file, get(file, "Range: bytes=5-5,"+strings.Repeat("0-0,2-2,", 4))))
+	}
+	pipelined := testCase{name: "pipelined", send: []string{get("{png}", several) + head("{png}", several) + get("{png}", "Range: bytes=5-") + get("{png}") + get("{png}", several)}, answers: 5}
+	return append(all, pipelined, one("HEAD", head("{png}", "Range: bytes=0-9")), one("1.0", request("GET {png} HTTP/1.0", "Range: bytes=0-9")),
 		odd("twice", get("{png}", "Range: bytes=0-1", "Range: bytes=2-3")), one("Request-Range", get("{png}", "Request-Range: bytes=0-1")),
 		one("Request-Range and MSIE 3", get("{png}", "Request-Range: bytes=0-1,5-6", "User-Agent: Mozilla/2.0 (compatible; MSIE 3.0)")),
 		one("gzip", get("{html}", "Range: bytes=0-9", "Accept-Encoding: gzip")), one("of nothing", get("/plain/0.png", "Range: bytes=0-0")),
