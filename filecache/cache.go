@@ -60,7 +60,7 @@ type Cache struct {
 	looks  chan look
 	proofs *rate.Limiter
 	missed atomic.Uint64 // wants that were forgotten
-	agents atomic.Pointer[[]Agent]
+	agents atomic.Pointer[agents]
 
 	mu      sync.Mutex // everything below; never held while a packet waits
 	site    *Site

@@ -18,7 +18,7 @@
 // (builtin.go), and what kHTTPd refused is refused: files that are not world-readable, or executable, or of an unknown type, hidden names,
 // directories with an .htaccess on the way.
 //
-//	key.go, admit.go            by what an object is found, and what may be asked for at all
+//	key.go, agent.go, admit.go  by what an object is found, and what may be asked for at all
 //	fill.go, look.go            the queues
 //	walk.go, watch.go           the file and its way
 //	ask.go, answer.go, prove.go what the server behind says

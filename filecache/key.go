@@ -29,7 +29,7 @@ func (c *Cache) key(dst []byte, local [16]byte, r *httpwire.Request) ([]byte, bo
 		local = [16]byte{}
 		return appendKey(dst, local, nil, nil, r.Path)
 	}
-	if c.ofAgent(r.UserAgent) {
+	if c.agents.Load().known(r.UserAgent) {
 		return nil, false
 	}
 	return appendKey(dst, local, r.Host, r.AcceptEncoding, r.Path)
@@ -56,17 +56,6 @@ func appendField(dst, value []byte) []byte {
 func (c *Cache) queryIgnored(path []byte) bool {
 	for _, prefix := range c.opts.QueryIgnored {
 		if len(path) >= len(prefix) && string(path[:len(prefix)]) == prefix {
-			return true
-		}
-	}
-	return false
-}
-
-// ofAgent reports whether agent is one to whom the server behind speaks in a way of its own.
-func (c *Cache) ofAgent(agent []byte) bool {
-	agents := *c.agents.Load()
-	for k := range agents {
-		if agents[k].in(agent) {
 			return true
 		}
 	}

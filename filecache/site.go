@@ -1,7 +1,6 @@
 package filecache
 
 import (
-	"bytes"
 	"io"
 	"os"
 	"path/filepath"
@@ -40,37 +39,6 @@ func (r *Root) under(path string) (rest string, ok bool) {
 	return rest, ok && strings.HasPrefix(rest, "/")
 }
 
-// Agent is a part of the User-Agent field of some clients.
-type Agent struct {
-	Text string
-	Fold bool // without regard to case, in ASCII
-	low  []byte
-}
-
-// in reports whether an agent's field has the text in it.
-func (a *Agent) in(field []byte) bool {
-	if !a.Fold {
-		return bytes.Contains(field, a.low)
-	}
-	for len(field) >= len(a.low) {
-		if equalFold(field[:len(a.low)], a.low) {
-			return true
-		}
-		field = field[1:]
-	}
-	return false
-}
-
-// equalFold compares b with low, which is in lower case and as long.
-func equalFold(b, low []byte) bool {
-	for k, c := range low {
-		if d := b[k]; d != c && !('A' <= d && d <= 'Z' && d+'a'-'A' == c) {
-			return false
-		}
-	}
-	return true
-}
-
 func (s *Site) setDefaults() {
 	if s.Index == nil {
 		s.Index = []string{"index.html"}
@@ -83,14 +51,6 @@ func (s *Site) setDefaults() {
 	if s.AccessFiles == nil {
 		s.AccessFiles = []string{".htaccess"}
 	}
-	agents := make([]Agent, len(s.Agents))
-	for k, a := range s.Agents {
-		if a.low = []byte(a.Text); a.Fold {
-			a.low = bytes.ToLower(a.low)
-		}
-		agents[k] = a
-	}
-	s.Agents = agents
 }
 
 // SetSite begins anew with an empty cache, for sites that may have become others. If a root can't be opened, everything stays
@@ -113,7 +73,7 @@ func (c *Cache) SetSite(site Site) error {
 	for _, name := range site.Hosts {
 		sites[name] = true
 	}
-	c.agents.Store(&site.Agents)
+	c.agents.Store(newAgents(site.Agents))
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.dropAll() // what is being filled is dropped, too, or not inserted: it was begun for another Site

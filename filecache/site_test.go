@@ -161,12 +161,14 @@ func TestAgents(t *testing.T) {
 	for agent, want := range map[string]bool{
 		"": false, "New": false, "Old/1.0": true, "an Old/1.": true, "old/1.0": false, "Old/1": false, "a badbOT b": true, "BADBOT": true, "badbo": false,
 	} {
-		if got := s.ofAgent([]byte(agent)); got != want {
-			t.Errorf("%q: %v", agent, got)
+		for range 2 { // it remembers
+			if got := s.agents.Load().known([]byte(agent)); got != want {
+				t.Errorf("%q: %v", agent, got)
+			}
 		}
 	}
 	agent := []byte("Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0")
-	if n := testing.AllocsPerRun(100, func() { s.ofAgent(agent) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { s.agents.Load().known(agent) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }
