@@ -40,7 +40,7 @@ func (c *Cache) bounded(q *question, file string) Refusal {
 	switch spellings := n.spellings[file]; {
 	case n.hosts[q.host] == 0 && len(n.hosts) >= maxHosts+len(c.sites) && !c.sites[q.site()]:
 		return TooManyHosts
-	case n.codings[q.coding] == 0 && len(n.codings) >= maxCodings:
+	case q.coding != anyCoding && n.codings[q.coding] == 0 && len(n.codings) >= maxCodings:
 		return TooManyCodings
 	case spellings[q.target] == 0 && len(spellings) >= maxSpellings:
 		return TooManySpellings
@@ -51,7 +51,9 @@ func (c *Cache) bounded(q *question, file string) Refusal {
 // count adds by to what o is counted for.
 func (n *names) count(q *question, file string, by int) {
 	add(n.hosts, q.host, by)
-	add(n.codings, q.coding, by)
+	if q.coding != anyCoding {
+		add(n.codings, q.coding, by)
+	}
 	if n.spellings[file] == nil {
 		n.spellings[file] = map[string]int{}
 	}

@@ -78,6 +78,11 @@ func (a *answer) date(name string) (int64, bool) {
 	return httpwire.ParseDate([]byte(a.field(name)), time.Now().Unix())
 }
 
+// coded reports whether a says that it is for some Accept-Encoding only, or has a coding.
+func (a *answer) coded() bool {
+	return a.has("Content-Encoding") || strings.Contains(strings.ToLower(a.field("Vary")), "accept-encoding")
+}
+
 // forever is the freshness lifetime of an answer that does not say one.
 const forever = math.MaxInt64 / 2
 

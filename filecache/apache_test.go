@@ -26,8 +26,8 @@ type apache struct {
 	addr string
 }
 
-// startApache serves root until the test ends.
-func startApache(t *testing.T, root string) *apache {
+// startApache serves root until the test ends, with further configuration.
+func startApache(t *testing.T, root, further string) *apache {
 	t.Helper()
 	const program, stock = "/usr/sbin/apache2", "/etc/apache2"
 	if _, err := os.Stat(program); err != nil {
@@ -65,6 +65,7 @@ func startApache(t *testing.T, root string) *apache {
 		}
 		must(os.WriteFile(filepath.Join(dir, name), []byte(strings.NewReplacer(change...).Replace(string(old))), 0o644))
 	}
+	must(os.WriteFile(filepath.Join(dir, "conf-enabled", "test.conf"), []byte(further), 0o644))
 	name, group := "www-data", "www-data"
 	if os.Getuid() != 0 {
 		u, err := user.Current()
@@ -181,7 +182,7 @@ func site(t *testing.T) (*stage, *apache, map[string]*Object) {
 			objects["/d/"+name+"."+ext] = nil
 		}
 	}
-	a := startApache(t, s.root)
+	a := startApache(t, s.root, "")
 	s.opts.Backend = a
 	s.run()
 	s.until("all files are in the cache", func() bool {

@@ -68,8 +68,9 @@ type Cache struct {
 	roots   []*root
 	objects map[string]*Object // by key
 	bodies  map[bodyKey]*body
-	filling map[string]bool // by key
-	waiting int64           // octets of bodies that wait for a second look
+	filling map[string]string   // the key of what is being filled: by its wide key while it may be good for that, or by the key itself
+	behind  map[string][]string // keys that are wanted, too, by the wide key of filling
+	waiting int64               // octets of bodies that wait for a second look
 	bytes   int64
 	hand    []*Object // eviction's clock; dropped objects leave it when the hand comes by
 	names   map[string]map[*Object]struct{}
@@ -103,6 +104,7 @@ const (
 	maxWants    = 1024
 	maxTodo     = 8192
 	maxRefused  = 8192
+	maxBehind   = 4 // keys behind one that is being filled
 	defaultSize = 256 << 20
 )
 
@@ -112,7 +114,7 @@ func New(opts Options) (*Cache, error) {
 	c := &Cache{
 		opts: opts, table: newTable(), wants: make(chan string, maxWants), todo: make(chan string, maxTodo), looks: make(chan look, maxLooks),
 		proofs:  rate.NewLimiter(rate.Limit(opts.ProofRate), opts.ProofRate),
-		objects: map[string]*Object{}, bodies: map[bodyKey]*body{}, filling: map[string]bool{},
+		objects: map[string]*Object{}, bodies: map[bodyKey]*body{}, filling: map[string]string{}, behind: map[string][]string{},
 		names: map[string]map[*Object]struct{}{}, named: newNames(), refused: map[string]refusal{},
 	}
 	if opts.Backend == nil {
@@ -163,11 +165,14 @@ func (c *Cache) timeoutText() string {
 // Lookup returns the object that r asks for at address local (IPv4 as ::ffff:a.b.c.d), or nil. It takes no lock and does not allocate.
 func (c *Cache) Lookup(local [16]byte, r *httpwire.Request) *Object {
 	var scratch [maxKey]byte
-	key, ok := c.key(scratch[:0], local, r)
+	start, ok := c.keyStart(scratch[:0], local, r)
 	if !ok {
 		return nil
 	}
-	o := c.table.get(key)
+	o := c.table.get(append(start, anyCoding...))
+	if o == nil {
+		o = c.table.get(c.key(start, r))
+	}
 	if o != nil && !o.touched.Load() {
 		o.touched.Store(true)
 	}
@@ -182,12 +187,12 @@ func (c *Cache) Want(local [16]byte, r *httpwire.Request) {
 		return
 	}
 	var scratch [maxKey]byte
-	key, ok := c.key(scratch[:0], local, r)
+	start, ok := c.keyStart(scratch[:0], local, r)
 	if !ok {
 		return
 	}
 	select {
-	case c.wants <- string(key):
+	case c.wants <- string(c.key(start, r)):
 	default:
 		c.missed.Add(1)
 	}

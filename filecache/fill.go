@@ -52,16 +52,46 @@ func (c *Cache) fillLoop(ctx context.Context) {
 func (c *Cache) begin(key string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if o := c.objects[key]; o != nil {
-		c.renew(o)
+	for _, k := range []string{wide(key), key} {
+		if o := c.objects[k]; o != nil {
+			c.renew(o)
+			return false
+		}
+		if by := c.filling[k]; by != "" {
+			if behind := c.behind[k]; by != key && len(behind) < maxBehind && !slices.Contains(behind, key) {
+				c.behind[k] = append(behind, key)
+			}
+			return false
+		}
+	}
+	if r, refused := c.refused[key]; refused && time.Now().Before(r.until) {
 		return false
 	}
-	r, refused := c.refused[key]
-	if c.filling[key] || refused && time.Now().Before(r.until) {
-		return false
-	}
-	c.filling[key] = true
+	c.filling[wide(key)] = key
 	return true
+}
+
+// narrow lets the same target be filled for another Accept-Encoding while it is filled for that of key.
+func (c *Cache) narrow(key string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if w := wide(key); c.filling[w] == key {
+		c.release(w)
+		c.filling[key] = key
+	}
+}
+
+// release ends that something is filled by key k, and lets those have their turn that came meanwhile. The caller holds the lock.
+func (c *Cache) release(k string) {
+	delete(c.filling, k)
+	for _, key := range c.behind[k] {
+		select {
+		case c.wants <- key:
+		default:
+			c.missed.Add(1)
+		}
+	}
+	delete(c.behind, k)
 }
 
 // allowed waits until the server behind may be asked about a further target. It reports false if ctx ends before.
@@ -76,7 +106,11 @@ func (c *Cache) settle(key string, why Refusal) {
 	if why == parked {
 		return
 	}
-	delete(c.filling, key)
+	for _, k := range []string{wide(key), key} {
+		if c.filling[k] == key {
+			c.release(k)
+		}
+	}
 	if why == Taken {
 		return
 	}
@@ -91,11 +125,11 @@ func (c *Cache) settle(key string, why Refusal) {
 
 // Fill does now what Want leaves to Run. It is for tests and for warming up.
 func (c *Cache) Fill(ctx context.Context, local [16]byte, r *httpwire.Request) Refusal {
-	key, ok := c.key(make([]byte, 0, maxKey), local, r)
+	start, ok := c.keyStart(make([]byte, 0, maxKey), local, r)
 	if !ok {
 		return Missing
 	}
-	o, p, why := c.prove(ctx, string(key))
+	o, p, why := c.prove(ctx, string(c.key(start, r)))
 	if why == Taken && p != nil {
 		time.Sleep(time.Until(p.due))
 		why = c.secondLook(ctx, p)
@@ -126,7 +160,7 @@ func (c *Cache) prove(ctx context.Context, key string) (o *Object, p *proof, why
 	if why != Taken {
 		return o, nil, why
 	}
-	if o.life.ways, why = c.find(path, o.asked.coding != absentField); why != Taken {
+	if o.life.ways, why = c.find(path); why != Taken {
 		return o, nil, why
 	}
 	if why, reason := o.life.site.judge(&o.asked, o.life.ways); why != Taken {
@@ -144,6 +178,9 @@ func (c *Cache) prove(ctx context.Context, key string) (o *Object, p *proof, why
 	}
 	if p, why = c.firstLook(ctx, o); why != Taken {
 		return o, nil, why
+	}
+	if p.answers[kind200].coded() {
+		c.narrow(key)
 	}
 	return o, p, c.match(o, &p.answers[kind200])
 }
@@ -218,7 +255,7 @@ func (w *way) holds(f *os.File, o *Object, got *answer) bool {
 	if same(file(), bytes.NewReader(got.content)) {
 		return true
 	}
-	if !w.coded {
+	if o.asked.coding == absentField {
 		return false
 	}
 	plain, err := got.decoded()

@@ -10,48 +10,54 @@ import (
 
 // A key is what an answer was proven for, octet for octet as the client wrote it:
 //
-//	local address (16) │ Host │ NUL │ Accept-Encoding │ NUL │ path
+//	local address (16) │ Host │ NUL │ path │ NUL │ Accept-Encoding
 //
 // A field that was not sent is absentField. No field's value has a control character in it. How the server behind maps names
-// to sites and chooses codings is not our business: each way of asking is proven by itself.
+// to sites and chooses codings is not our business: each way of asking is proven by itself, but that an answer may be proven for
+// every Accept-Encoding at once (Cache.widen). Its key, the wide one, has anyCoding there.
 const (
 	absentField = "\x01"
+	anyCoding   = "\x02"
 	maxKey      = 512 // longer ones are the server's behind
 )
 
-// key appends the key of r, asked at address local, to dst, which has a capacity of maxKey. It reports false if r is for the server
-// behind whatever the cache holds.
-func (c *Cache) key(dst []byte, local [16]byte, r *httpwire.Request) ([]byte, bool) {
+// keyStart appends the key of r, asked at address local, without its last part, to dst, which has a capacity of maxKey. There is room for
+// that part. It reports false if r is for the server behind whatever the cache holds.
+func (c *Cache) keyStart(dst []byte, local [16]byte, r *httpwire.Request) ([]byte, bool) {
 	if len(r.Path) < len(r.Target) && !c.queryIgnored(r.Path) {
 		return nil, false
 	}
-	if c.opts.Backend == nil { // one site, one coding
-		local = [16]byte{}
-		return appendKey(dst, local, nil, nil, r.Path)
-	}
-	if c.agents.Load().known(r.UserAgent) {
+	host := r.Host
+	if c.opts.Backend == nil { // one site
+		local, host = [16]byte{}, nil
+	} else if c.agents.Load().known(r.UserAgent) {
 		return nil, false
 	}
-	return appendKey(dst, local, r.Host, r.AcceptEncoding, r.Path)
+	if len(local)+len(host)+len(r.AcceptEncoding)+len(r.Path)+4 > maxKey {
+		return nil, false
+	}
+	dst = appendField(append(dst, local[:]...), host)
+	dst = append(append(dst, 0), r.Path...)
+	return append(dst, 0), true
 }
 
-func appendKey(dst []byte, local [16]byte, host, coding, path []byte) ([]byte, bool) {
-	if len(local)+len(host)+len(coding)+len(path)+4 > maxKey {
-		return nil, false
+// key returns the key of r that begins so.
+func (c *Cache) key(start []byte, r *httpwire.Request) []byte {
+	if c.opts.Backend == nil {
+		return append(start, anyCoding...)
 	}
-	dst = append(dst, local[:]...)
-	dst = appendField(dst, host)
-	dst = appendField(dst, coding)
-	return append(dst, path...), true
+	return appendField(start, r.AcceptEncoding)
 }
 
 func appendField(dst, value []byte) []byte {
 	if value == nil {
-		dst = append(dst, absentField...)
+		return append(dst, absentField...)
 	}
-	dst = append(dst, value...)
-	return append(dst, 0)
+	return append(dst, value...)
 }
+
+// wide returns the key for every Accept-Encoding.
+func wide(key string) string { return key[:strings.LastIndexByte(key, 0)+1] + anyCoding }
 
 func (c *Cache) queryIgnored(path []byte) bool {
 	for _, prefix := range c.opts.QueryIgnored {
@@ -65,15 +71,26 @@ func (c *Cache) queryIgnored(path []byte) bool {
 // question is a key taken apart.
 type question struct {
 	local        netip.Addr
-	host, coding string // values of fields, or absentField
+	host, coding string // values of fields, or absentField, or anyCoding
 	target       string
 }
 
 func parseKey(key string) question {
 	local, _ := netip.AddrFromSlice([]byte(key[:16]))
 	host, rest, _ := strings.Cut(key[16:], "\x00")
-	coding, target, _ := strings.Cut(rest, "\x00")
-	return question{local.Unmap(), host, coding, target}
+	end := strings.LastIndexByte(rest, 0)
+	return question{local.Unmap(), host, rest[end+1:], rest[:end]}
+}
+
+// everyCoding names all codings that clients do: a condition that one of them meets is met.
+const everyCoding = "gzip, deflate, br, zstd, dcb, dcz, compress, x-gzip, x-compress, identity, *"
+
+// codings are the Accept-Encoding fields to put q with. An answer for any of them has to be the same with none and with all.
+func (q *question) codings() []string {
+	if q.coding == anyCoding {
+		return []string{absentField, everyCoding}
+	}
+	return []string{q.coding}
 }
 
 // site returns the name in the Host field, without port and in lower case.

@@ -109,13 +109,18 @@ func BenchmarkLookup(b *testing.B) {
 		Target: []byte("/images/logo.png"), Path: []byte("/images/logo.png"), Host: []byte("www.example.org"), AcceptEncoding: []byte("gzip, deflate, br, zstd"),
 		UserAgent: []byte("Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"),
 	}
-	key, _ := c.key(nil, address, r)
-	o := &Object{key: string(key)}
-	c.table.set(o, 1)
-	for b.Loop() {
-		if c.Lookup(address, r) != o {
-			b.Fatal("not found")
-		}
+	start, _ := c.keyStart(nil, address, r)
+	for name, key := range map[string]string{"of one coding": string(c.key(start, r)), "of any": wide(string(c.key(start, r)))} {
+		b.Run(name, func(b *testing.B) {
+			o := &Object{key: key}
+			c.table.set(o, 1)
+			defer c.table.remove(o)
+			for b.Loop() {
+				if c.Lookup(address, r) != o {
+					b.Fatal("not found")
+				}
+			}
+		})
 	}
 }
 

@@ -51,7 +51,8 @@ func (c *Cache) lookLoop(ctx context.Context) {
 					return
 				}
 				c.unpark(l.o)
-				c.settle(l.o.key, c.finish(l.o, c.secondLook(ctx, l.p)))
+				key := l.o.key // it may become wide
+				c.settle(key, c.finish(l.o, c.secondLook(ctx, l.p)))
 			} else if c.allowed(ctx) {
 				c.lookAgain(ctx, l.o)
 			}
@@ -97,8 +98,18 @@ const maxIdle = 10
 
 // lookAgain drops o if the server behind says something else by now. If it can't be asked, o stays while it is fresh.
 func (c *Cache) lookAgain(ctx context.Context, o *Object) {
-	again, why := c.askAgain(ctx, o, o.kinds[kind200Head].text != "")
-	same := why == Taken && o.says(&again)
+	var again answer
+	var why Refusal
+	same := true
+	for _, coding := range o.asked.codings() {
+		again, why = c.askAgain(ctx, o, coding, o.kinds[kind200Head].text != "")
+		if same = why == Taken && o.says(&again); !same {
+			break
+		}
+	}
+	if same {
+		o.refresh(&again)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	o.life.renewing = false

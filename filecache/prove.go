@@ -151,7 +151,7 @@ func (c *Cache) learn(o *Object, full *answer) Refusal {
 // secondLook asks again, in the plainest way: HEAD where that is understood, and HTTP/1.0. If that fits a template of the first
 // answers, the other templates are made likewise.
 func (c *Cache) secondLook(ctx context.Context, p *proof) Refusal {
-	again, why := c.askAgain(ctx, p.o, p.answers[kind200Head].status == 200)
+	again, why := c.askAgain(ctx, p.o, p.o.asked.coding, p.answers[kind200Head].status == 200)
 	if why != Taken {
 		return why
 	}
@@ -163,11 +163,41 @@ func (c *Cache) secondLook(ctx context.Context, p *proof) Refusal {
 			continue
 		}
 		if p.o.says(&again) {
+			p.o.refresh(&again)
+			c.widen(ctx, p)
 			return Taken
 		}
 	}
 	c.opts.Logger.Debug("the server behind answers differently each time", "target", p.o.asked.target, "first", p.answers[kind200Head].head, "then", again.head)
 	return ProofVolatile
+}
+
+// widen makes the object one for every Accept-Encoding, if its answer is the same with none and with all codings and says nothing to the
+// contrary. One of them is not enough: mod_rewrite adds Vary only if its condition holds.
+func (c *Cache) widen(ctx context.Context, p *proof) {
+	o := p.o
+	if p.answers[kind200].coded() {
+		return
+	}
+	any := question{coding: anyCoding}
+	for _, coding := range any.codings() {
+		if coding == o.asked.coding {
+			continue
+		}
+		if again, why := c.askAgain(ctx, o, coding, o.kinds[kind200Head].text != ""); why != Taken || !o.says(&again) {
+			return
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	noted := o.life.noted
+	if noted {
+		c.named.count(&o.asked, o.life.ways[0].stamp.real, -1)
+	}
+	o.key, o.asked.coding = wide(o.key), anyCoding
+	if noted {
+		c.named.count(&o.asked, o.life.ways[0].stamp.real, 1)
+	}
 }
 
 // cut makes the templates, with Expires meant in the way of e. It reports false if there is none for GET.
@@ -210,9 +240,10 @@ func (o *Object) octetsOf(r *Response) []byte {
 	return body
 }
 
-// askAgain asks for what o is an answer to, in a way that ends the connection.
-func (c *Cache) askAgain(ctx context.Context, o *Object, head bool) (answer, Refusal) {
+// askAgain asks for what o is an answer to, with this Accept-Encoding, in a way that ends the connection.
+func (c *Cache) askAgain(ctx context.Context, o *Object, coding string, head bool) (answer, Refusal) {
 	a := asker{backend: c.opts.Backend, about: o.asked, limit: c.opts.MaxObject}
+	a.about.coding = coding
 	defer a.close()
 	method, version, fields := "GET", "HTTP/1.0", []string(nil)
 	if head {
@@ -225,14 +256,16 @@ func (c *Cache) askAgain(ctx context.Context, o *Object, head bool) (answer, Ref
 	if why := c.refusalOf(err, &o.asked); why != Taken {
 		return again, why
 	}
+	_, why := again.storable()
+	return again, why
+}
+
+// refresh makes o as fresh as the answer again, which it says.
+func (o *Object) refresh(again *answer) {
 	lifetime, why := again.storable()
-	if why != Taken {
-		return again, why
-	}
-	if date, ok := again.date("Date"); ok {
+	if date, ok := again.date("Date"); ok && why == Taken {
 		o.freshUntil.Store(date + lifetime)
 	}
-	return again, Taken
 }
 
 // says reports whether o gives the answer again, octet for octet, at its time and at the end of a connection.

@@ -326,10 +326,18 @@ func TestQuestions(t *testing.T) {
 	}
 	want := []string{
 		"GET /a.png HTTP/1.1 Accept-Encoding", "HEAD /a.png HTTP/1.1 Accept-Encoding", "GET /a.png HTTP/1.1 If-None-Match Accept-Encoding",
-		"GET /a.png HTTP/1.1 Range Accept-Encoding", "HEAD /a.png HTTP/1.0 Accept-Encoding",
+		"GET /a.png HTTP/1.1 Range Accept-Encoding", "HEAD /a.png HTTP/1.0 Accept-Encoding", "HEAD /a.png HTTP/1.0", "HEAD /a.png HTTP/1.0 Accept-Encoding",
 	}
 	if got := fmt.Sprintf("%q", b.asked); got != fmt.Sprintf("%q", want) {
 		t.Errorf("asked %s\nwant  %q", got, want)
+	}
+	b.fields, b.asked = func(time.Time) string { return "Vary: Accept-Encoding\r\n" }, nil
+	s.PurgeAll()
+	if why := s.Fill(t.Context(), address, r); why != Taken {
+		t.Fatal(why)
+	}
+	if got := fmt.Sprintf("%q", b.asked); got != fmt.Sprintf("%q", want[:5]) {
+		t.Errorf("of what varies, asked %s\nwant  %q", got, want[:5])
 	}
 	for _, other := range []string{"", "gzip", "BR", "br "} {
 		r.AcceptEncoding = []byte(other)

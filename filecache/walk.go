@@ -131,15 +131,16 @@ type way struct {
 	root  *root
 	path  string // decoded; a directory if it ends in '/'
 	index []string
-	// coded says that the file was asked for with Accept-Encoding: then one beside it, compressed beforehand, may be given instead.
-	coded bool
+	// beside says that one beside the file, compressed beforehand, may be given instead, now or later: who accepts that is asked for, too, or
+	// the answer is good for everybody as long as there is none.
+	beside bool
 	walked
 }
 
 // walk goes the way, perhaps again.
 func (w *way) walk() (walked, Refusal) {
 	found, why := w.walkToFile()
-	if why == Taken && w.coded {
+	if why == Taken && w.beside {
 		found.lookBeside()
 	}
 	return found, why
@@ -192,13 +193,13 @@ func (w *way) walkToFile() (walked, Refusal) {
 }
 
 // find returns the ways to all files that path may mean, below all roots.
-func (c *Cache) find(path string, coded bool) (ways []way, why Refusal) {
+func (c *Cache) find(path string) (ways []way, why Refusal) {
 	c.mu.Lock()
 	roots, index := append([]*root(nil), c.roots...), c.site.Index
 	c.mu.Unlock()
 	why = Missing
 	for _, r := range roots {
-		w := way{root: r, path: path, index: index, coded: coded}
+		w := way{root: r, path: path, index: index, beside: c.opts.Backend != nil}
 		var no Refusal
 		if w.walked, no = w.walk(); no != Taken {
 			if why == Missing {
