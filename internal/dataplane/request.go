@@ -96,8 +96,32 @@ func (l *Loop) serve(i uint32, data []byte) (used int) {
 			return used
 		}
 		used += n
+		used += s.skip(data[used:])
 	}
 	return used
+}
+
+// skip takes the empty lines behind a request that was just answered, and returns how many octets they were: those that have
+// come with the request, as Apache does that has written its response and looks for another request. What comes later it reads
+// in front of the next request, by rules of its own, so that is handed over. Octets that come between our look and
+// Apache's are treated as later ones: by its clock, too, they may be.
+func (s *slot) skip(behind []byte) (n int) {
+	if s.flags&flagClosing != 0 {
+		return 0
+	}
+	n, tooMany := httpwire.EmptyLines(behind)
+	if n == 0 {
+		return 0
+	}
+	if tooMany {
+		n = len(behind) // nobody will listen to it
+	}
+	s.conn.Received(uint32(n), nil)
+	s.conn.Consume(uint32(n))
+	if tooMany {
+		s.close()
+	}
+	return n
 }
 
 // respond begins the response to r, which was read from head, or wants a hand-over and reports false.
@@ -139,9 +163,7 @@ func (l *Loop) respond(s *slot, r *httpwire.Request, head []byte) bool {
 		}
 	}
 	if response.Closes() {
-		s.flags |= flagClosing
-		s.conn.Close()
-		s.conn.Discard()
+		s.close()
 	}
 	return true
 }
@@ -165,6 +187,13 @@ func (l *Loop) afterRequests(i uint32, held []byte) *slot {
 		s.conn.Close()
 	}
 	return s
+}
+
+// close ends the connection behind the responses that are under way. What the client says from here on is not heard.
+func (s *slot) close() {
+	s.flags |= flagClosing
+	s.conn.Close()
+	s.conn.Discard()
 }
 
 func (l *Loop) want(s *slot, why Reason) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/xhttpd/xhttpd/internal/netsim"
@@ -13,6 +14,7 @@ import (
 type simRequest struct {
 	method, target, version string // default GET and HTTP/1.1
 	fields                  string
+	behind                  string // empty lines, which are sent with it
 	body                    []byte
 	size                    int      // of the static object; -1: only the kernel's server has it
 	parts                   [][2]int // the ranges that are asked for
@@ -43,7 +45,8 @@ func (r simRequest) octets() []byte {
 	if r.body != nil {
 		fields += fmt.Sprintf("Content-Length: %d\r\n", len(r.body))
 	}
-	return append([]byte(r.verb()+" "+r.target+" "+version+"\r\nHost: h\r\n"+fields+"\r\n"), r.body...)
+	head := r.verb() + " " + r.target + " " + version + "\r\nHost: h\r\n" + fields + "\r\n"
+	return slices.Concat([]byte(head), r.body, []byte(r.behind))
 }
 
 // simTalk is a client with requests to make.

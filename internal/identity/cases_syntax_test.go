@@ -60,7 +60,32 @@ func syntaxCases() (all []testCase) {
 	} {
 		all = append(all, odd(name, head))
 	}
-	return all
+	return append(all, emptyLineCases()...)
+}
+
+// emptyLineCases have empty lines behind a request. Those that come with it are skipped in another way than those that come
+// later, so of the latter there are only such as are the same to Apache however soon it looks.
+func emptyLineCases() (all []testCase) {
+	const file = "GET {png} HTTP/1.1\r\nHost: test\r\n\r\n"
+	for _, n := range []int{2, 9, 10, 11, 12, 500} {
+		for name, line := range map[string]string{"LFs": "\n", "CRLFs": "\r\n", "LFs and CRLFs": "\n\r\n"} {
+			lines := strings.Repeat(line, n)[:n*len(line)/strings.Count(line, "\n")]
+			all = append(all,
+				odd(fmt.Sprintf("%d %s behind", n, name), file+lines), odd(fmt.Sprintf("%d %s between", n, name), file+lines+file),
+				odd(fmt.Sprintf("%d %s in front of a script", n, name), file+lines+"GET /cgi-bin/say HTTP/1.1\r\nHost: test\r\n\r\n"+lines+file))
+		}
+	}
+	for name, lines := range map[string]string{
+		"CR": "\r", "CR CR": "\r\r", "CR CR LF": "\r\r\n", "LF CR": "\n\r", "CRLF CR": "\r\n\r", "LF space LF": "\n \n", "LF NUL LF": "\n\x00\n",
+		"10 LFs and CR": strings.Repeat("\n", 10) + "\r", "10 LFs and CR CR": strings.Repeat("\n", 10) + "\r\r",
+	} {
+		all = append(all, odd(name+" behind", file+lines), odd(name+" between", file+lines+file))
+	}
+	return append(all,
+		odd("CRLF in two", file+"\r", "\n"+file), odd("CRLF later", file, "\r\n"+file), odd("5 LFs, then 5 CRLFs", file+"\n\n\n\n\n", "\r\n\r\n\r\n\r\n\r\n"+file),
+		odd("CRLF behind each of several", file+"\r\n"+file+"\r\n", "\r\n"+file+"\r\n"), odd("LF behind a hit that closes", get("{png}", "Connection: close")+"\n"+file),
+		odd("LFs between several", file+"\n"+file+"\n\n"+file+"\n\n\n"+get("/cgi-bin/say")+"\n\n\n\n"+file+"\n"),
+		odd("LF behind a HEAD", head("{png}")+"\n"+file), odd("LF behind a large one", get("/plain/300000.png")+"\n"+file))
 }
 
 // limitCases are about LimitRequestLine and LimitRequestFieldSize (8190), LimitRequestFields (100), and xhttpd's own limit of 8 KB for a head.

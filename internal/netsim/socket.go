@@ -113,6 +113,11 @@ func (k *socket) serve() {
 
 func (k *socket) serveOne() bool {
 	have := k.in[k.done:min(k.rcvNxt, int64(len(k.in)))]
+	// RFC 9112, 2.2: a server SHOULD ignore at least one empty line in front of a request.
+	for k.want == 0 && (bytes.HasPrefix(have, []byte("\r\n")) || bytes.HasPrefix(have, []byte("\n"))) {
+		n := bytes.IndexByte(have, '\n') + 1
+		k.done, have = k.done+int64(n), have[n:]
+	}
 	if int64(len(have)) < k.want || len(have) == 0 {
 		return false
 	}
