@@ -308,8 +308,12 @@ func (b *Bed) Warm(names ...string) {
 		if _, err := io.WriteString(conn, q.octets); err != nil {
 			return err
 		}
-		_, err = io.ReadAll(conn)
-		return err
+		if _, err = io.ReadAll(conn); err != nil {
+			return err
+		}
+		// Close by RST: else the kernel has a socket in TIME-WAIT for each of what may be hundreds that Apache answers, and a
+		// later connection that happens to have the same port is the kernel's.
+		return conn.(*net.TCPConn).SetLinger(0)
 	}
 	b.Until(fmt.Sprintf("xhttpd answers %.100q", names), func() bool {
 		before := b.Metric("responses_total")
