@@ -1,6 +1,7 @@
 package xdp
 
 import (
+	"fmt"
 	"net/netip"
 	"sync/atomic"
 	"testing"
@@ -28,7 +29,13 @@ func BenchmarkEcho(b *testing.B) {
 
 // BenchmarkSteer runs the program alone, by test runs. "ours" is in the table of flows, so that the kernel is not asked.
 func BenchmarkSteer(b *testing.B) {
-	l := newLab(b, nstest.Options{}, false)
+	for _, mtu := range []int{1500, 9000} {
+		b.Run(fmt.Sprintf("MTU=%d", mtu), func(b *testing.B) { benchmarkSteer(b, mtu) })
+	}
+}
+
+func benchmarkSteer(b *testing.B, mtu int) {
+	l := newLab(b, nstest.Options{MTU: mtu}, false)
 	l.open(SocketConfig{})
 	l.program.loads[0].Taken = 1 << 62 // a test run puts nothing into the ring
 	l.enter(l.flowOf(true, 1235), 7)   // the last place of the bucket

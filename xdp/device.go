@@ -14,13 +14,14 @@ import (
 const (
 	ethLen = 14
 
-	// vethMaxMTU is what veth_xdp_set allows the peer on machines with pages of 4,096 octets: a page less
-	// XDP_PACKET_HEADROOM, the Ethernet header and the kernel's struct skb_shared_info.
-	vethMaxMTU = 4096 - unix.XDP_PACKET_HEADROOM - ethLen - 320
+	// LinearMTU is the largest MTU of most drivers that cannot put a packet into several buffers for XDP, on machines with pages
+	// of 4,096 octets: a page less XDP_PACKET_HEADROOM, the Ethernet header and the kernel's struct skb_shared_info.
+	LinearMTU = 4096 - unix.XDP_PACKET_HEADROOM - ethLen - 320
 )
 
-// MaxMTU returns the largest MTU whose frames fit into UMEM frames of frameSize octets. Drivers may allow less: veth 3,506.
-func MaxMTU(frameSize int) int {
+// MaxPacket returns the largest IP packet that fits into one UMEM frame of frameSize octets (xsk_pool_get_rx_frame_size). The
+// interface's MTU may be larger: then peers must be told of a smaller one, by the MSS.
+func MaxPacket(frameSize int) int {
 	return frameSize - unix.XDP_PACKET_HEADROOM - ethLen
 }
 

@@ -87,8 +87,10 @@ func TestEcho(t *testing.T) {
 	}{
 		{"native", nstest.Options{}, false, 4096},
 		{"native, small frames", nstest.Options{}, false, 2048},
-		{"native, largest MTU", nstest.Options{MTU: vethMaxMTU}, false, 4096},
+		{"native, largest MTU in one buffer", nstest.Options{MTU: LinearMTU}, false, 4096},
+		{"native, large MTU", nstest.Options{MTU: 9000}, false, 4096},
 		{"generic", nstest.Options{}, true, 4096},
+		{"generic, large MTU", nstest.Options{MTU: 9000}, true, 4096},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			l := newLab(t, c.opts, c.generic)
@@ -96,8 +98,7 @@ func TestEcho(t *testing.T) {
 				t.Fatalf("mode %s: %v", l.program.Mode(), l.program.Warning())
 			}
 			s := l.open(SocketConfig{FrameSize: c.size, FillRing: 64, RXRing: 64, TXRing: 64, CompletionRing: 64})
-			mtu := max(c.opts.MTU, 1500)
-			testEcho(t, l, s, mtu)
+			testEcho(t, l, s, min(max(c.opts.MTU, 1500), MaxPacket(c.size)))
 			mustBeAccounted(t, s)
 			stats, err := s.Statistics()
 			if err != nil || stats != (Statistics{}) {
@@ -107,7 +108,7 @@ func TestEcho(t *testing.T) {
 	}
 }
 
-func testEcho(t *testing.T, l *lab, s *Socket, mtu int) {
+func testEcho(t *testing.T, l *lab, s *Socket, largest int) {
 	const rounds, burst = 100, 32
 	rx, tx := make([][]byte, burst), make([][]byte, burst)
 	buffer := make([]byte, 65536)
@@ -115,7 +116,7 @@ func testEcho(t *testing.T, l *lab, s *Socket, mtu int) {
 		l.beat()
 		var sent [burst][]byte
 		for i := range sent {
-			n := (round*burst + i) * 37 % (mtu - 40 - 20 + 1)
+			n := (round*burst + i) * 37 % (largest - 40 - 20 + 1)
 			sent[i] = l.segment(i%2 == 0, payload(pattern(round+i, n)))
 			l.send(sent[i])
 		}

@@ -37,9 +37,9 @@ func explainAttach(iface *net.Interface, err error) error {
 		hint = "needs CAP_NET_ADMIN, run as root"
 	case errors.Is(err, unix.EOPNOTSUPP):
 		hint = "the driver has no XDP"
-	case errors.Is(err, unix.ERANGE): // veth_xdp_set, and other drivers that cannot fit a frame into a page
-		hint = fmt.Sprintf("the MTU is too large for the driver's XDP (%d here; on veth the peer's counts, at most %d): lower it",
-			iface.MTU, vethMaxMTU)
+	case errors.Is(err, unix.ERANGE): // drivers that cannot fit a frame into a page, nor use several
+		hint = fmt.Sprintf("the MTU, %d, is too large for the driver's XDP: lower it, to %d or what the driver's documentation says",
+			iface.MTU, LinearMTU)
 	case errors.Is(err, unix.ENOSPC): // veth_xdp_set
 		hint = "the interface has fewer receive queues than its veth peer has transmit queues: make them equal"
 	case errors.Is(err, unix.EINVAL):

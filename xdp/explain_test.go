@@ -25,7 +25,7 @@ func TestExplain(t *testing.T) {
 		{explainLoad(wrap(&ebpf.VerifierError{Cause: unix.EACCES})), unix.EACCES, "CAP_PERFMON is missing"},
 		{explainLoad(wrap(unix.ENOMEM)), unix.ENOMEM, "failed"},
 		{explainAttach(iface, wrap(unix.EOPNOTSUPP)), unix.EOPNOTSUPP, "the driver has no XDP"},
-		{explainAttach(iface, wrap(unix.ERANGE)), unix.ERANGE, "MTU is too large"},
+		{explainAttach(iface, wrap(unix.ERANGE)), unix.ERANGE, "the MTU, 9000, is too large"},
 		{explainAttach(iface, wrap(unix.EINVAL)), unix.EINVAL, "MTU 9000, offloads such as LRO"},
 		{explainAttach(iface, wrap(unix.EPERM)), unix.EPERM, "CAP_NET_ADMIN"},
 		{explainAttach(iface, wrap(unix.ENOMEM)), unix.ENOMEM, `attach steer to "eth0": failed`},

@@ -86,18 +86,40 @@ func Open(cfg Config) (*Program, error) {
 	if p.queues, err = Queues(cfg.Interface); err != nil {
 		return nil, err
 	}
-	if err := p.load(&cfg, iface); err != nil {
-		return nil, fmt.Errorf("load steer for %q: %w", cfg.Interface, explainLoad(err))
+	if !cfg.Generic {
+		err := p.open(&cfg, iface, Native)
+		var refused *nativeRefused
+		if err == nil {
+			return p, nil
+		}
+		if !errors.As(err, &refused) {
+			return nil, err
+		}
+		p.warning = fmt.Errorf("native XDP cannot be had, using generic mode, which gains little, and loses packets that "+
+			"offloads have merged ('ethtool -K %s gro off lro off'; on veth also tso and gso of the peer): %w", iface.Name, err)
 	}
-	if err := p.SetAddresses(cfg.Addresses); err != nil {
-		return nil, errors.Join(err, p.free())
-	}
-	if err := p.attach(iface, cfg.Generic); err != nil {
-		return nil, errors.Join(err, p.free())
+	if err := p.open(&cfg, iface, Generic); err != nil {
+		return nil, err
 	}
 	return p, nil
 }
 
+// open loads and attaches the program in a mode. After an error it may be called again.
+func (p *Program) open(cfg *Config, iface *net.Interface, mode Mode) error {
+	p.mode = mode
+	if err := p.load(cfg, iface); err != nil {
+		return fmt.Errorf("load steer for %q: %w", cfg.Interface, explainLoad(err))
+	}
+	if err := p.SetAddresses(cfg.Addresses); err != nil {
+		return errors.Join(err, p.free())
+	}
+	if err := p.attach(iface); err != nil {
+		return errors.Join(err, p.free())
+	}
+	return nil
+}
+
+// load loads the program for p.mode.
 func (p *Program) load(cfg *Config, iface *net.Interface) error {
 	spec, err := loadSteer()
 	if err != nil {
@@ -113,11 +135,19 @@ func (p *Program) load(cfg *Config, iface *net.Interface) error {
 	if err := setFlowTable(spec, cfg, p.queues); err != nil {
 		return err
 	}
+	// Only where it is needed: the program is dearer with it, and drivers may treat ordinary packets in another way. In generic mode
+	// the kernel (6.18) would copy packets without their mac_len (skb_pp_cow_data), so that nobody's tc program finds the Ethernet
+	// header; without it, it makes them linear.
+	several := iface.MTU > LinearMTU && p.mode == Native
+	if several {
+		spec.Programs[steerProgSteer].Flags |= unix.BPF_F_XDP_HAS_FRAGS
+	}
 	var mark [8]byte
 	rand.Read(mark[:]) //nolint:errcheck // it never returns an error (its documentation)
 	for name, value := range map[string]any{
 		steerVarCookieKey0: cfg.CookieKey[0], steerVarCookieKey1: cfg.CookieKey[1],
 		steerVarSyn: cfg.Answers.settings(iface), steerVarBounceMark: mark,
+		steerVarLongestFrame: uint32(ethLen + MaxPacket(DefaultFrameSize)), steerVarSeveralBuffers: several,
 	} {
 		if err := spec.Variables[name].Set(value); err != nil {
 			return err
@@ -139,40 +169,39 @@ func (p *Program) load(cfg *Config, iface *net.Interface) error {
 func (p *Program) free() error {
 	err := errors.Join(unmapArray(p.flows), unmapArray(p.loads))
 	p.flows, p.loads = nil, nil
+	clear(p.addresses)
 	return errors.Join(err, p.objects.Close())
 }
 
-func (p *Program) attach(iface *net.Interface, generic bool) (err error) {
+func (p *Program) attach(iface *net.Interface) (err error) {
 	p.bounce, err = link.AttachTCX(link.TCXOptions{
 		Interface: iface.Index, Program: p.objects.Bounce, Attach: ebpf.AttachTCXIngress, Anchor: link.Head(),
 	})
 	if err != nil {
 		return fmt.Errorf("attach bounce to %q: %w", iface.Name, err)
 	}
-	if err = p.attachSteer(iface, generic); err != nil {
+	if err = p.attachSteer(iface); err != nil {
 		return errors.Join(err, p.bounce.Close())
 	}
 	return nil
 }
 
-func (p *Program) attachSteer(iface *net.Interface, generic bool) (err error) {
-	if !generic {
-		p.link, err = p.attachMode(iface, link.XDPDriverMode)
-		// Another program is in the way in every mode.
-		if err == nil || errors.Is(err, unix.EBUSY) || errors.Is(err, unix.EEXIST) || errors.Is(err, unix.EPERM) {
-			return explainAttach(iface, err)
-		}
-		p.warning = fmt.Errorf("native XDP cannot be had, using generic mode, which gains little, and loses packets that "+
-			"offloads have merged ('ethtool -K %s gro off lro off'; on veth also tso and gso of the peer): %w",
-			iface.Name, explainAttach(iface, err))
-	}
-	p.mode = Generic
-	p.link, err = p.attachMode(iface, link.XDPGenericMode)
-	return explainAttach(iface, err)
-}
+// nativeRefused is why an interface cannot have native mode, though it may have generic mode.
+type nativeRefused struct{ error }
 
-func (p *Program) attachMode(iface *net.Interface, mode link.XDPAttachFlags) (link.Link, error) {
-	return link.AttachXDP(link.XDPOptions{Program: p.objects.Steer, Interface: iface.Index, Flags: mode})
+func (e *nativeRefused) Unwrap() error { return e.error }
+
+func (p *Program) attachSteer(iface *net.Interface) (err error) {
+	flags := link.XDPDriverMode
+	if p.mode == Generic {
+		flags = link.XDPGenericMode
+	}
+	p.link, err = link.AttachXDP(link.XDPOptions{Program: p.objects.Steer, Interface: iface.Index, Flags: flags})
+	// Another program is in the way in every mode.
+	if err == nil || p.mode == Generic || errors.Is(err, unix.EBUSY) || errors.Is(err, unix.EEXIST) || errors.Is(err, unix.EPERM) {
+		return explainAttach(iface, err)
+	}
+	return &nativeRefused{explainAttach(iface, err)}
 }
 
 // Mode returns the mode that the program is attached in.

@@ -7,7 +7,7 @@ type Reason steerReason
 // NumReasons is the number of reasons; they are the numbers from 0 up.
 const NumReasons = int(steerReasonREASONS)
 
-// The reasons that are more than "not for us": only the first six do not mean XDP_PASS.
+// The reasons that are more than "not for us": what is not redirected, dropped or answered is passed.
 const (
 	Redirected  = Reason(steerReasonREASON_REDIRECTED)    // went to an AF_XDP socket
 	Ours        = Reason(steerReasonREASON_OURS)          // went there as well: the connection is in the table of flows
@@ -18,6 +18,7 @@ const (
 	CrowdSYN    = Reason(steerReasonREASON_CROWD_SYN)     // answered, as the ring is crowded
 	CrowdOddSYN = Reason(steerReasonREASON_CROWD_ODD_SYN) // passed likewise: only the kernel can answer it
 	CrowdTooBig = Reason(steerReasonREASON_CROWD_TOO_BIG) // passed likewise: a router's answer about no known connection
+	Oversized   = Reason(steerReasonREASON_OVERSIZED)     // dropped: it fits no frame of the socket, see MaxPacket
 	NoSocket    = Reason(steerReasonREASON_NO_SOCKET)     // would have gone, but the receive queue has no socket
 	StaleSYN    = Reason(steerReasonREASON_STALE_SYN)     // no heartbeat for 1 s: new connections are the kernel's
 	Stale       = Reason(steerReasonREASON_STALE)         // no heartbeat for 5 s: everything is
@@ -55,6 +56,7 @@ var reasonNames = [NumReasons]string{
 	steerReasonREASON_CROWD_HELLO:   "crowd-hello",
 	steerReasonREASON_CROWD_STRAY:   "crowd-stray",
 	steerReasonREASON_CROWD_TOO_BIG: "crowd-too-big",
+	steerReasonREASON_OVERSIZED:     "oversized",
 }
 
 // String returns the reason as a metric's label.

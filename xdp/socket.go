@@ -16,8 +16,8 @@ import (
 
 // Defaults of SocketConfig.
 const (
-	// DefaultFrameSize is a page: it holds an MTU of up to 3,826, zero copy wants frames within a page, and on veth smaller ones
-	// were not measurably faster.
+	// DefaultFrameSize is a page: it holds packets of up to 3,826 octets, zero copy wants frames within a page, and on veth smaller
+	// ones were not measurably faster.
 	DefaultFrameSize = 4096
 	// DefaultRingSize holds 2 ms of a million packets in a second. With frames of a page each, a queue takes 16 MiB.
 	DefaultRingSize = 2048
@@ -98,7 +98,8 @@ func (c *SocketConfig) check(iface *net.Interface) error {
 	if c.FrameSize < 2048 || c.FrameSize > os.Getpagesize() { // xdp_umem_reg
 		return fmt.Errorf("frame size %d is not between 2048 and a page, %d", c.FrameSize, os.Getpagesize())
 	}
-	if largest := MaxMTU(c.FrameSize); iface.MTU > largest {
+	// Program drops what does not fit the default, and counts it; what does not fit a smaller one, the kernel would lose.
+	if largest := MaxPacket(c.FrameSize); c.FrameSize < DefaultFrameSize && iface.MTU > largest {
 		return fmt.Errorf("MTU %d of %q does not fit into frames of %d octets: set it to %d at most, 'ip link set dev %s mtu %d'",
 			iface.MTU, c.Interface, c.FrameSize, largest, c.Interface, largest)
 	}

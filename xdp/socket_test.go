@@ -327,7 +327,7 @@ func TestSocketErrorsSayWhatToDo(t *testing.T) {
 		{SocketConfig{Interface: name, TXRing: 100}, "size 100 of a ring or frame is not a power of two"},
 		{SocketConfig{Interface: name, FrameSize: 1024}, "frame size 1024"},
 		{SocketConfig{Interface: name, CompletionRing: 64}, "completion ring (64) is smaller"},
-		{SocketConfig{Interface: "large"}, "'ip link set dev large mtu 3826'"},
+		{SocketConfig{Interface: "large", FrameSize: 2048}, "'ip link set dev large mtu 1778'"},
 		{SocketConfig{Interface: name, FrameSize: 2048, FillRing: 64}, ""},
 	} {
 		l.server.Do(func() {

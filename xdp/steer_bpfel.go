@@ -62,7 +62,8 @@ const (
 	steerReasonREASON_CROWD_HELLO   steerReason = 26
 	steerReasonREASON_CROWD_STRAY   steerReason = 27
 	steerReasonREASON_CROWD_TOO_BIG steerReason = 28
-	steerReasonREASONS              steerReason = 29
+	steerReasonREASON_OVERSIZED     steerReason = 29
+	steerReasonREASONS              steerReason = 30
 )
 
 type steerRingLoad struct {
@@ -104,10 +105,12 @@ const (
 	steerVarCookieKey1       = "cookie_key1"
 	steerVarCrowdedForOthers = "crowded_for_others"
 	steerVarCrowdedForSyns   = "crowded_for_syns"
+	steerVarLongestFrame     = "longest_frame"
 	steerVarOursKey0         = "ours_key0"
 	steerVarOursKey1         = "ours_key1"
 	steerVarOursMask         = "ours_mask"
 	steerVarServedPortBe     = "served_port_be"
+	steerVarSeveralBuffers   = "several_buffers"
 	steerVarSyn              = "syn"
 )
 
@@ -178,10 +181,12 @@ type steerVariableSpecs struct {
 	CookieKey1       *ebpf.VariableSpec `ebpf:"cookie_key1"`
 	CrowdedForOthers *ebpf.VariableSpec `ebpf:"crowded_for_others"`
 	CrowdedForSyns   *ebpf.VariableSpec `ebpf:"crowded_for_syns"`
+	LongestFrame     *ebpf.VariableSpec `ebpf:"longest_frame"`
 	OursKey0         *ebpf.VariableSpec `ebpf:"ours_key0"`
 	OursKey1         *ebpf.VariableSpec `ebpf:"ours_key1"`
 	OursMask         *ebpf.VariableSpec `ebpf:"ours_mask"`
 	ServedPortBe     *ebpf.VariableSpec `ebpf:"served_port_be"`
+	SeveralBuffers   *ebpf.VariableSpec `ebpf:"several_buffers"`
 	Syn              *ebpf.VariableSpec `ebpf:"syn"`
 }
 
@@ -233,10 +238,12 @@ type steerVariables struct {
 	CookieKey1       *ebpf.Variable `ebpf:"cookie_key1"`
 	CrowdedForOthers *ebpf.Variable `ebpf:"crowded_for_others"`
 	CrowdedForSyns   *ebpf.Variable `ebpf:"crowded_for_syns"`
+	LongestFrame     *ebpf.Variable `ebpf:"longest_frame"`
 	OursKey0         *ebpf.Variable `ebpf:"ours_key0"`
 	OursKey1         *ebpf.Variable `ebpf:"ours_key1"`
 	OursMask         *ebpf.Variable `ebpf:"ours_mask"`
 	ServedPortBe     *ebpf.Variable `ebpf:"served_port_be"`
+	SeveralBuffers   *ebpf.Variable `ebpf:"several_buffers"`
 	Syn              *ebpf.Variable `ebpf:"syn"`
 }
 

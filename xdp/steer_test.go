@@ -30,15 +30,15 @@ type xdpMD struct {
 // a socket, queue 1 has none.
 func newBench(t *testing.T) *lab {
 	t.Helper()
-	return newBenchOf(t, testListener())
+	return newBenchOf(t, testListener(), 1500)
 }
 
-func newBenchOf(t *testing.T, listener *tcpstate.Listener) *lab {
+func newBenchOf(t *testing.T, listener *tcpstate.Listener, mtu int) *lab {
 	t.Helper()
 	l := &lab{t: t}
 	l.client, l.server = nstest.Pair(t, nstest.Options{Queues: 2})
 	l.program = &Program{queues: 2, addresses: make(map[netip.Addr]bool)}
-	if err := l.program.load(&Config{Port: port, FlowKey: testFlowKey, CookieKey: testCookieKey, Answers: Answers(listener.Answers())}, &net.Interface{HardwareAddr: l.server.MAC}); err != nil {
+	if err := l.program.load(&Config{Port: port, FlowKey: testFlowKey, CookieKey: testCookieKey, Answers: Answers(listener.Answers())}, &net.Interface{HardwareAddr: l.server.MAC, MTU: mtu}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.program.objects.Close() })
@@ -107,7 +107,7 @@ func (l *lab) expect(t *testing.T, frame []byte, want Reason) {
 	switch want {
 	case Redirected, TooBig, Ours, CrowdCookie:
 		wantVerdict = xdpRedirect
-	case CrowdHello, CrowdStray:
+	case CrowdHello, CrowdStray, Oversized:
 		wantVerdict = xdpDrop
 	}
 	if verdict, reason := l.run(frame, 0); verdict != wantVerdict || reason != want {
@@ -183,6 +183,7 @@ func TestSteer(t *testing.T) {
 	t.Run("crowded", testSteerCrowded)
 	t.Run("cookie", testSteerByCookie)
 	t.Run("answer", testSteerAnswers)
+	t.Run("length", testSteerByLength)
 	t.Run("too big", testSteerTooBig)
 	t.Run("too big, state", testSteerTooBigByState)
 	if strings.Contains(flag.Lookup("test.run").Value.String(), "/") {

@@ -131,8 +131,12 @@ func defaultPorts(own bool) (first, last uint16) {
 
 func (o *Opened) openSockets(count int) error {
 	frame := 2048
-	if o.path.iface.MTU > xdp.MaxMTU(frame) {
+	if o.path.iface.MTU > xdp.MaxPacket(frame) {
 		frame = 4096
+	}
+	if largest := xdp.MaxPacket(frame); o.path.iface.MTU > largest {
+		return fmt.Errorf("MTU %d of %q does not fit into frames of %d octets: set it to %d at most, 'ip link set dev %s mtu %d'",
+			o.path.iface.MTU, o.path.iface.Name, frame, largest, o.path.iface.Name, largest)
 	}
 	for queue := range count {
 		s, err := xdp.OpenSocket(xdp.SocketConfig{

@@ -185,7 +185,7 @@ func (d *daemon) openLoops(context.Context) error {
 		}
 		loop, err := dataplane.New(dataplane.Config{
 			Device: socket, PartialChecksums: socket.PartialChecksums(), Handover: injector, Store: d.cache, Listener: d.listener, Ours: d.ours, Control: control,
-			Clock: d.clock, Unix: func() int64 { return time.Now().Unix() }, LocalMAC: mac, MTU: d.iface.MTU,
+			Clock: d.clock, Unix: func() int64 { return time.Now().Unix() }, LocalMAC: mac, MTU: d.largest(),
 			MaxConns: d.cfg.MaxConnections, MaxBuffers: d.cfg.MaxBuffers,
 			Limits: d.limits(), Hits: d.hitsOf(queue),
 		})
@@ -197,10 +197,14 @@ func (d *daemon) openLoops(context.Context) error {
 	return nil
 }
 
+// largest is the largest IP packet of the connections, octets. It fits the interface, and a frame of the sockets; peers learn of it by
+// the MSS.
+func (d *daemon) largest() int { return min(d.iface.MTU, xdp.MaxPacket(xdp.DefaultFrameSize)) }
+
 // newListener returns the one of all loops, as a flow may change its queue between SYN and request, and of the steering program.
 func (d *daemon) newListener(cookies wire.Key) *tcpstate.Listener {
 	cfg := tcpstate.DefaultConfig()
-	cfg.MSS4, cfg.MSS6 = uint16(d.iface.MTU-40), uint16(d.iface.MTU-60)
+	cfg.MSS4, cfg.MSS6 = uint16(d.largest()-40), uint16(d.largest()-60)
 	cfg.Timestamps, cfg.SACK, cfg.WindowScaling = d.sysctls.Timestamps, d.sysctls.SACK, d.sysctls.WindowScaling
 	cfg.ECN = d.sysctls.ECN >= 1 // 2, the default, is to accept it when it is offered
 	cfg.KeepAliveTimeout = tcpstate.Time(d.cfg.KeepAliveTimeout)

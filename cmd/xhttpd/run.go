@@ -145,6 +145,10 @@ func (d *daemon) announce() {
 	}
 	d.log.Info("serving", "interface", d.cfg.Interface, "port", d.cfg.Port, "roots", d.apache.places(), "backend", d.cfg.Backend.String(),
 		"mode", d.program.Mode().String(), "zero-copy", d.sockets[0].ZeroCopy(), "queues", len(d.sockets), "admin", admin)
+	if n := d.largest(); n < d.iface.MTU {
+		d.log.Info("segments are smaller than the MTU allows: packets must fit into a frame", "mtu", d.iface.MTU, "packet", n,
+			"segment", n-40, "segment6", n-60)
+	}
 }
 
 // fail ends the daemon. The first reason is the one that counts.

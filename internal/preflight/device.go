@@ -22,6 +22,7 @@ const (
 	featureBasic    features = 1 << 0 // XDP_PASS, XDP_DROP, …
 	featureRedirect features = 1 << 1
 	featureZeroCopy features = 1 << 3
+	featureBuffers  features = 1 << 5 // received packets in several buffers
 )
 
 // From linux/netdev.h.
@@ -109,23 +110,32 @@ func checkQueues(m *machine) []Result {
 	return ok("%d receive queues, each with a thread, %d KiB of locked memory in all", n, n*socketMemory>>10)
 }
 
-// veth and most drivers want a frame, XDP's headroom and the kernel's struct skb_shared_info to fit a page.
-const pageMTU = 3506
-
 func checkMTU(m *machine) []Result {
 	if m.linkErr != nil {
 		return nil
 	}
 	mtu := m.link.Attrs().MTU
-	switch lower := fmt.Sprintf("ip link set dev %s mtu 1500", m.cfg.Interface); {
-	case mtu > xdp.MaxMTU(xdp.DefaultFrameSize):
-		return result(Fail, fmt.Sprintf("MTU %d", mtu), fmt.Sprintf("Frames must fit into %d octets: an MTU of %d at most.", xdp.DefaultFrameSize, pageMTU), lower)
-	case mtu > pageMTU:
-		return result(Warn, fmt.Sprintf("MTU %d", mtu), fmt.Sprintf("Many drivers want %d at most for native XDP.", pageMTU), lower+", if it cannot be attached.")
-	case mtu < 1280:
-		return result(Fail, fmt.Sprintf("MTU %d", mtu), "IPv6 needs 1280 at least (RFC 8200, 5).", lower)
+	says := fmt.Sprintf("MTU %d", mtu)
+	if largest := xdp.MaxPacket(xdp.DefaultFrameSize); mtu > largest {
+		says += fmt.Sprintf(", segments of at most %d octets (IPv6: %d), as a packet must fit into %d", largest-40, largest-60, xdp.DefaultFrameSize)
 	}
-	return ok("%d", mtu)
+	switch {
+	case mtu < 1280:
+		return result(Fail, says, "IPv6 needs 1280 at least (RFC 8200, 5).", fmt.Sprintf("ip link set dev %s mtu 1500", m.cfg.Interface))
+	case mtu > xdp.LinearMTU && !takesBuffers(m):
+		return result(Warn, says, "The driver may refuse native mode: it does not say that it can put a packet into several buffers.",
+			fmt.Sprintf("ip link set dev %s mtu %d, or less, if it cannot be attached.", m.cfg.Interface, xdp.LinearMTU))
+	}
+	return ok("%s", says)
+}
+
+// takesBuffers reports whether the mode that is wanted takes packets in several buffers: generic mode does, of drivers some.
+func takesBuffers(m *machine) bool {
+	if m.cfg.Mode == config.ModeGeneric {
+		return true
+	}
+	f, err := m.features(m.link.Attrs().Index)
+	return err == nil && f&featureBuffers != 0
 }
 
 func checkOtherXDP(m *machine) []Result {

@@ -108,6 +108,14 @@ func TestListening(t *testing.T) {
 	}
 }
 
+// jumbo gives an interface a larger MTU, and a driver that takes it.
+func jumbo(mtu int) func(*machine) {
+	return func(m *machine) {
+		m.link.Attrs().MTU = mtu
+		m.features = func(int) (features, error) { return featureBasic | featureRedirect | featureBuffers, nil }
+	}
+}
+
 func TestChecks(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -130,8 +138,15 @@ func TestChecks(t *testing.T) {
 		{"part of a bridge", func(m *machine) { m.link.Attrs().MasterIndex = 7 }, checkInterface, Warn, "bridge"},
 		{"MTU", func(*machine) {}, checkMTU, OK, "1500"},
 		{"largest MTU", func(m *machine) { m.link.Attrs().MTU = 3506 }, checkMTU, OK, "3506"},
-		{"larger MTU", func(m *machine) { m.link.Attrs().MTU = 3507 }, checkMTU, Warn, "3506"},
-		{"jumbo", func(m *machine) { m.link.Attrs().MTU = 9000 }, checkMTU, Fail, "ip link set dev eth0 mtu 1500"},
+		{"larger MTU", func(m *machine) { m.link.Attrs().MTU = 3507 }, checkMTU, Warn, "ip link set dev eth0 mtu 3506"},
+		{"larger MTU, silent driver", func(m *machine) {
+			m.link.Attrs().MTU = 3507
+			m.features = func(int) (features, error) { return featureBuffers, errors.New("silence") }
+		}, checkMTU, Warn, "may refuse native mode"},
+		{"MTU of a frame", jumbo(3826), checkMTU, OK, "MTU 3826"},
+		{"MTU above a frame", jumbo(3827), checkMTU, OK, "segments of at most 3786 octets (IPv6: 3766)"},
+		{"jumbo", jumbo(9000), checkMTU, OK, "MTU 9000, segments of at most 3786 octets"},
+		{"jumbo, generic", func(m *machine) { m.link.Attrs().MTU, m.cfg.Mode = 9000, config.ModeGeneric }, checkMTU, OK, "MTU 9000, segments of at most 3786 octets"},
 		{"tiny MTU", func(m *machine) { m.link.Attrs().MTU = 600 }, checkMTU, Fail, "1280"},
 		{"native", func(*machine) {}, checkXDP, OK, "no zero copy"},
 		{"zero copy", func(m *machine) { m.features = func(int) (features, error) { return 0xff, nil } }, checkXDP, OK, "native mode, zero copy"},

@@ -171,9 +171,8 @@ static __always_inline enum packet_problem parse_ipv6(const struct ipv6hdr *ip, 
 }
 
 /*
- * packet_parse() reads the frame [data, data_end) into *p. frame_len is the length of the whole frame, which in tc may be
- * more than what is in linear memory (skb->len); in XDP it is data_end - data. After anything but PACKET_OK, *p is
- * undefined.
+ * packet_parse() reads the frame [data, data_end) into *p. frame_len is the length of the whole frame, which may be more than
+ * what is in linear memory: skb->len, or bpf_xdp_get_buff_len(). After anything but PACKET_OK, *p is undefined.
  */
 static __always_inline enum packet_problem packet_parse(void *data, void *data_end, __u32 frame_len, struct packet *p)
 {

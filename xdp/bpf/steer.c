@@ -8,6 +8,9 @@
  *
  * The order of the questions is that of their price: the packet itself, the settings, the heartbeat, the table of the flows
  * that are ours, and last the kernel's socket table, which costs as much as all the others together.
+ *
+ * With a large MTU a packet may lie in several buffers. The headers are in the first one, or the packet is too short for this
+ * program; the socket gets it as a whole, if it fits one of its frames.
  */
 #include "icmp.h"
 #include "injected.h"
@@ -57,6 +60,11 @@ enum reason {
 	REASON_CROWD_HELLO,  /* dropped: a bare ACK or RST of no known connection, which nobody misses */
 	REASON_CROWD_STRAY,  /* dropped: octets or a FIN of no known connection; a SYN whose frame cannot become the answer */
 	REASON_CROWD_TOO_BIG, /* a router's answer about no known connection; the kernel ignores it */
+	/*
+	 * Dropped: fits no frame of the socket. No peer's segment is so long that keeps to the MSS that it was told (RFC 9293, 3.7.1),
+	 * so it was merged by an offload: its segments come again, one by one. The kernel would answer it with a RST.
+	 */
+	REASON_OVERSIZED,
 	REASONS,             /* how many there are */
 };
 
@@ -69,6 +77,8 @@ struct heartbeat {
 
 /* Settings, written before the program is loaded. */
 const volatile __u16 served_port_be = 0;
+const volatile __u32 longest_frame = 0; /* that the sockets take, octets */
+const volatile __u8 several_buffers = 0; /* may hold a packet: the program is loaded with BPF_F_XDP_HAS_FRAGS */
 
 /* Addresses that are served: those of the interface, or those that the user names. */
 struct {
@@ -173,13 +183,14 @@ static __always_inline enum reason decide(struct xdp_md *ctx, const struct ring_
 	__u64 now_nanos;
 	void *data_end = (void *)(long)ctx->data_end;
 	void *data = (void *)(long)ctx->data;
+	__u32 frame_len = several_buffers ? bpf_xdp_get_buff_len(ctx) : data_end - data; /* a call, some ns */
 	enum reason ours = REASON_REDIRECTED;
 	enum packet_problem problem;
 	enum reason reason;
 	struct packet p;
 	int is_syn = 0;
 
-	problem = packet_parse(data, data_end, data_end - data, &p);
+	problem = packet_parse(data, data_end, frame_len, &p);
 	if (problem == PACKET_NOT_TCP) {
 		problem = too_big_parse(data, data_end, &p);
 		ours = REASON_TOO_BIG;
@@ -205,9 +216,13 @@ static __always_inline enum reason decide(struct xdp_md *ctx, const struct ring_
 		return reason;
 	}
 	if (flow_is_ours(&p.flow))
-		return ours == REASON_REDIRECTED ? REASON_OURS : ours;
-	if (kernel_owns(ctx, &p))
+		reason = ours == REASON_REDIRECTED ? REASON_OURS : ours;
+	else if (kernel_owns(ctx, &p))
 		return REASON_KERNEL;
+	if (frame_len > longest_frame)
+		return REASON_OVERSIZED;
+	if (reason != REASON_REDIRECTED)
+		return reason;
 	if (!load || ring_waiting(load) <= crowded_for_syns)
 		return ours;
 	if (ours == REASON_TOO_BIG)
@@ -235,7 +250,7 @@ int steer(struct xdp_md *ctx)
 			reason = REASON_NO_SOCKET;
 		else if (load)
 			load->given++;
-	} else if (reason == REASON_CROWD_HELLO || reason == REASON_CROWD_STRAY) {
+	} else if (reason == REASON_CROWD_HELLO || reason == REASON_CROWD_STRAY || reason == REASON_OVERSIZED) {
 		verdict = XDP_DROP;
 	}
 	counter = bpf_map_lookup_elem(&counters, &reason);
