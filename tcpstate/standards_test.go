@@ -1,6 +1,8 @@
 package tcpstate
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -13,6 +15,9 @@ import (
 func TestEachStandardHasItsTest(t *testing.T) {
 	const top = ".."
 	text, err := os.ReadFile(filepath.Join(top, "ARCHITECTURE.md"))
+	if errors.Is(err, fs.ErrNotExist) {
+		t.Skip("needs the source tree: the test's binary runs elsewhere")
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

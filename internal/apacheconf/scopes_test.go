@@ -64,7 +64,7 @@ func TestScopes(t *testing.T) {
 		{"RewriteCond %{HTTP_HOST} !^www\\.\nRewriteCond %{HTTPS} off\nRewriteCond %{QUERY_STRING} x\nRewriteRule ^ https://www.%{HTTP_HOST}%{REQUEST_URI} [R=301,L]", ""},
 		{"RewriteCond %{REQUEST_FILENAME} !-f\nRewriteCond %{HTTP_COOKIE} x\nRewriteRule ^ /index.php [L]", ""},
 		{"RewriteCond %{REQUEST_FILENAME} !-f [OR]\nRewriteCond %{HTTP_COOKIE} x\nRewriteRule ^/c /index.php [L]", "/c: RewriteCond %{HTTP_COOKIE} x: depends on %{HTTP_COOKIE}"},
-		{"RewriteCond WWW/maintenance.html -f\nRewriteRule ^ /maintenance.html [L]", "/: RewriteCond WWW/maintenance.html -f: depends on another file, which is not watched"},
+		{"RewriteCond /srv/maintenance.html -f\nRewriteRule ^ /maintenance.html [L]", "/: RewriteCond /srv/maintenance.html -f: depends on another file, which is not watched"},
 		{"RewriteRule .* - [E=HTTP_AUTHORIZATION:%{HTTP:Authorization}]", ""},
 		{"RewriteRule .* - [E=no-gzip:1]", ""},
 		{"RewriteCond %{HTTP_USER_AGENT} BadBot [NC]\nRewriteRule .* - [F]", ""},
