@@ -193,7 +193,7 @@ func (r *runner) share(all []testCase) {
 		least := floor[theme.name]
 		n := r.counted(cases)
 		for try := 1; try < 3 && n.ours < least; try++ {
-			// When this machine is busy, xhttpd's heartbeat may be late: then connections pass to Apache, as they should.
+			// A connection whose port the kernel still remembers (TIME-WAIT), or that comes when the heartbeat is late, is Apache's, as it should.
 			n = r.counted(cases)
 		}
 		if n.ours < least {
