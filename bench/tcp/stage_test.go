@@ -128,8 +128,29 @@ func newStage(b *testing.B, cc string, sizes []string) *stage {
 		names = append(names, size+".png")
 	}
 	s.StartDaemon("--address", s.Address(false), "--congestion-control", cc, "--cache-size", "1GiB", "--max-object", "500MB")
-	s.Warm(names...)
+	for _, name := range names {
+		s.Until("xhttpd answers "+name, func() bool { return s.gives(name) })
+	}
 	return s
+}
+
+// gives asks for a file's header section as the downloads will ask for the file, and reports whether xhttpd gave it.
+func (s *stage) gives(name string) bool {
+	before := s.Metric("responses_total")
+	conn, err := s.Dial(false)
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		return false
+	}
+	fmt.Fprintf(conn, "HEAD /%s HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n", name)
+	if _, err := io.ReadAll(conn); err != nil {
+		return false
+	}
+	time.Sleep(5 * time.Millisecond) // the counters are published behind the frames
+	return s.Metric("responses_total") > before
 }
 
 // allow lets namespaces use cc: only the initial one's list counts, and it is put back.
