@@ -78,6 +78,10 @@ func exchange(conn net.Conn, pieces []string) outcome {
 	case err != nil:
 		end = err.Error()
 	}
+	// It is over. Closing by RST leaves no socket in TIME-WAIT, whose port a later conversation may get, which would then be the kernel's.
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		tcp.SetLinger(0) //nolint:errcheck // then it is closed by FIN
+	}
 	conn.Close() // a writer that is stuck shall not stay
 	<-sent
 	return outcome{string(octets), end}

@@ -192,8 +192,10 @@ func (r *runner) share(all []testCase) {
 		}
 		least := floor[theme.name]
 		n := r.counted(cases)
-		for try := 1; try < 3 && n.ours < least; try++ {
-			// A connection whose port the kernel still remembers (TIME-WAIT), or that comes when the heartbeat is late, is Apache's, as it should.
+		for try := 1; try < 8 && n.ours < least; try++ {
+			// A connection whose port the kernel still remembers (TIME-WAIT), or that comes when the heartbeat is late, is Apache's, as it should;
+			// what is proven again beside the traffic takes a moment.
+			time.Sleep(time.Second)
 			n = r.counted(cases)
 		}
 		if n.ours < least {
