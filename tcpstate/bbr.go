@@ -27,12 +27,7 @@ type bbr struct {
 	prior    uint32 // cwnd before a recovery or ProbeRTT
 	random   uint32
 
-	// How much more than the rate explains is acknowledged at times: peers and links collect acknowledgments.
-	extra      [2]uint32
-	extraRound uint8
-	extraIndex uint8
-	ackEpoch   uint32 // µs
-	ackOctets  uint32
+	bursts aggregation
 }
 
 type bwSample struct {
@@ -59,13 +54,12 @@ const (
 	probeRTTTime = 200_000    // µs
 	bbrMinCwnd   = 4          // segments
 	extraRounds  = 5
-	maxExtraTime = 100_000 // µs
 )
 
 var bbrCycle = [8]uint64{bbrUnit * 5 / 4, bbrUnit * 3 / 4, bbrUnit, bbrUnit, bbrUnit, bbrUnit, bbrUnit, bbrUnit}
 
 func (g *bbr) begin(w *window, m *memory, us, random uint32) {
-	*g = bbr{minRTT: m.minRTT, minRTTAt: m.minRTTAt, full: m.full, random: random, ackEpoch: us}
+	*g = bbr{minRTT: m.minRTT, minRTTAt: m.minRTTAt, full: m.full, random: random, bursts: aggregation{since: us}}
 	if m.bw > 0 {
 		g.bw[0] = bwSample{rate: m.bw}
 		g.bw[1], g.bw[2] = g.bw[0], g.bw[0]
@@ -103,7 +97,7 @@ func (g *bbr) gains() (pacing, cwnd uint64) {
 
 func (g *bbr) onAck(w *window, e *ackEvent) {
 	g.updateBW(e)
-	g.updateExtra(w, e)
+	g.bursts.onAck(w, e, g.maxBW(), g.newRound, extraRounds)
 	g.updateCycle(w, e)
 	g.checkFull(e)
 	g.checkDrain(w, e)
@@ -154,27 +148,6 @@ func (g *bbr) pushBW(s bwSample) {
 	case b[2].round == b[1].round && age > bwRounds/2:
 		b[2] = s
 	}
-}
-
-// updateExtra estimates by how much acknowledgments come in bursts, in Linux's tcp_bbr the "ack aggregation".
-func (g *bbr) updateExtra(w *window, e *ackEvent) {
-	if !e.sample.valid || e.sample.interval == 0 || e.delivered == 0 {
-		return
-	}
-	if g.newRound {
-		if g.extraRound = min(g.extraRound+1, 31); g.extraRound >= extraRounds {
-			g.extraRound = 0
-			g.extraIndex ^= 1
-			g.extra[g.extraIndex] = 0
-		}
-	}
-	expected := uint32(min(g.maxBW()*uint64(e.now-g.ackEpoch)/1e6, maxCwnd))
-	if g.ackOctets <= expected || g.ackOctets+e.delivered > maxCwnd {
-		g.ackOctets, g.ackEpoch, expected = 0, e.now, 0
-	}
-	g.ackOctets = min(g.ackOctets+e.delivered, maxCwnd)
-	extra := min(g.ackOctets-min(g.ackOctets, expected), w.cwnd)
-	g.extra[g.extraIndex] = max(g.extra[g.extraIndex], extra)
 }
 
 // inflight is what is in the network when the path is used with gain and a queue of nothing, and bursts.
@@ -310,8 +283,7 @@ func (g *bbr) aggregated() uint32 {
 	if !g.full {
 		return 0
 	}
-	most := uint32(min(g.maxBW()*maxExtraTime/1e6, maxCwnd))
-	return min(max(g.extra[0], g.extra[1]), most)
+	return g.bursts.extra(g.maxBW())
 }
 
 // recoverCwnd keeps to what arrives for the first round trip of a recovery, and reports whether it has set cwnd.
