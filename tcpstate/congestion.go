@@ -53,14 +53,35 @@ type controller interface {
 	keep(w *window, m *memory)
 }
 
-func (f *flight) controller() controller {
-	switch f.control {
+// controllers is the state of the algorithm in use, for each flight of a Stack, by its index: an algorithm that is not used takes
+// no memory.
+type controllers struct {
+	reno  []newReno
+	cubic []cubic
+	bbr   []bbr
+}
+
+func newControllers(control Control, n int) (all controllers) {
+	switch control {
 	case CUBIC:
-		return &f.cubic
+		all.cubic = make([]cubic, n)
 	case BBR:
-		return &f.bbr
+		all.bbr = make([]bbr, n)
+	default:
+		all.reno = make([]newReno, n)
 	}
-	return &f.reno
+	return all
+}
+
+// controller returns that of c, which has a flight.
+func (st *Stack) controller(c *Conn) controller {
+	switch st.control {
+	case CUBIC:
+		return &st.controllers.cubic[c.flight]
+	case BBR:
+		return &st.controllers.bbr[c.flight]
+	}
+	return &st.controllers.reno[c.flight]
 }
 
 // window is what a controller decides.

@@ -19,11 +19,6 @@ type flight struct {
 	sacked     uint32 // octets of runs that the peer holds
 	lost       uint32 // octets of runs that are lost and were not sent again
 	nextFree   uint32
-
-	control Control
-	reno    newReno
-	cubic   cubic
-	bbr     bbr
 }
 
 // run is a stretch of octets that were last sent at the same time and have the same fate. It begins where the
@@ -48,16 +43,16 @@ const (
 
 func (r *run) has(f runFlags) bool { return r.flags&f != 0 }
 
-func (f *flight) init(c *Conn, control Control, now Time) {
+func (f *flight) init(c *Conn, g controller, now Time) {
 	us := micros(now)
-	*f = flight{control: control}
+	*f = flight{}
 	f.win = window{cwnd: c.mem.cwnd, ssthresh: c.mem.ssthresh, mss: c.payloadMSS(), srtt: c.rtt.srtt}
 	f.rec.recover = c.snd.una - 1 // RFC 6582, 3.2, step 1
 	f.rack.fack = c.snd.una
 	f.rack.reoMult = 1
 	f.rate.deliveredAt, f.rate.firstSentAt = us, us
 	f.pace.at = now
-	f.controller().begin(&f.win, &c.mem, us, c.flowBits())
+	g.begin(&f.win, &c.mem, us, c.flowBits())
 	c.mem.idle = false
 }
 

@@ -63,10 +63,10 @@ func (c *Conn) enter(st *Stack, f *flight, m mode, e *ackEvent) {
 	r.prrDelivered, r.prrOut, r.prrFlight = 0, 0, uint32(c.snd.nxt-c.snd.una)+e.acked
 	e.mode = m
 	if m == modeLoss {
-		f.controller().onTimeout(&f.win, again)
+		st.controller(c).onTimeout(&f.win, again)
 		return
 	}
-	f.controller().onCongestion(&f.win)
+	st.controller(c).onCongestion(&f.win)
 }
 
 // againOut counts the runs that were sent again and are not known to have arrived.
@@ -88,7 +88,7 @@ func (c *Conn) react(st *Stack, f *flight, e *ackEvent, seg *wire.Segment) (wait
 	}
 	unmended := false
 	if r.mode != modeOpen && r.recover.LessEq(c.snd.una) {
-		c.leave(f)
+		c.leave(st, f)
 		unmended = c.has(flagSACK) && st.againOut(f) > 0
 	}
 	if mended := c.endProbe(f, e, seg); mended && r.mode == modeOpen {
@@ -120,7 +120,7 @@ func (c *Conn) react(st *Stack, f *flight, e *ackEvent, seg *wire.Segment) (wait
 	}
 	e.left, e.total = f.pipe(c), f.rate.delivered
 	e.sample.finish(&f.rate, e.now, c.rtt.least)
-	f.controller().onAck(&f.win, e)
+	st.controller(c).onAck(&f.win, e)
 	if !f.win.steers && (r.mode == modeReduce || r.mode == modeRecovery) {
 		r.prr(&f.win, e)
 	}
@@ -128,10 +128,10 @@ func (c *Conn) react(st *Stack, f *flight, e *ackEvent, seg *wire.Segment) (wait
 }
 
 // leave ends a recovery.
-func (c *Conn) leave(f *flight) {
+func (c *Conn) leave(st *Stack, f *flight) {
 	r := &f.rec
 	if r.mode == modeRecovery || r.mode == modeReduce {
-		f.controller().onRecovered(&f.win)
+		st.controller(c).onRecovered(&f.win)
 	}
 	if r.mode != modeReduce {
 		f.rack.onRecoveryOver()
@@ -271,7 +271,7 @@ func (c *Conn) tryUndo(st *Stack, f *flight, e *ackEvent) bool {
 	st.unmarkLost(f)
 	f.win.cwnd = max(f.win.cwnd, r.priorCwnd)
 	f.win.ssthresh = max(f.win.ssthresh, r.priorSsthresh)
-	f.controller().onUndo(&f.win)
+	st.controller(c).onUndo(&f.win)
 	c.snd.backoff = 0
 	r.undo, r.frto = false, frtoOff
 	r.dupAcks, r.dupOctets = 0, 0

@@ -149,7 +149,7 @@ func TestRecoveryAfterRecovery(t *testing.T) {
 				t.Fatalf("no second recovery: mode %d, up to %d", w.mode(), w.flight().rec.recover-w.iss)
 			}
 			switch {
-			case control == BBR && (w.window().cwnd < cwnd || w.flight().bbr.conserve):
+			case control == BBR && (w.window().cwnd < cwnd || w.st.bbr[w.c.flight].conserve):
 				t.Errorf("cwnd %d, was %d", w.window().cwnd, cwnd)
 			case control != BBR && w.window().ssthresh >= ssthresh:
 				t.Errorf("ssthresh %d, was %d", w.window().ssthresh, ssthresh)

@@ -10,6 +10,7 @@ type Stack struct {
 	control Control
 	flights []flight // index 0: none
 	runs    []run    // index 0: none
+	controllers
 	freeFlight, freshFlight,
 	freeRun, freshRun uint32
 	usedFlights, usedRuns int
@@ -40,7 +41,7 @@ func NewStack(cfg StackConfig) *Stack {
 		cfg.Runs = 4 * cfg.Flights
 	}
 	return &Stack{
-		control: cfg.Control, flights: make([]flight, cfg.Flights+1), runs: make([]run, cfg.Runs+1), freshFlight: 1, freshRun: 1,
+		control: cfg.Control, controllers: newControllers(cfg.Control, cfg.Flights+1), flights: make([]flight, cfg.Flights+1), runs: make([]run, cfg.Runs+1), freshFlight: 1, freshRun: 1,
 	}
 }
 
@@ -82,7 +83,7 @@ func (st *Stack) begin(c *Conn, now Time) *flight {
 	}
 	st.usedFlights++
 	c.flight = i
-	st.flights[i].init(c, st.control, now)
+	st.flights[i].init(c, st.controller(c), now)
 	return &st.flights[i]
 }
 
@@ -93,6 +94,6 @@ func (st *Stack) end(c *Conn) {
 		return
 	}
 	f := &st.flights[c.flight]
-	f.controller().keep(&f.win, &c.mem)
+	st.controller(c).keep(&f.win, &c.mem)
 	st.Release(c)
 }
