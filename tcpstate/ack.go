@@ -15,7 +15,7 @@ func (c *Conn) onACK(st *Stack, seg *wire.Segment, now Time) {
 		return // nothing is in flight
 	}
 	e := &st.ack
-	*e = ackEvent{now: micros(now), flight: uint32(c.snd.nxt - c.snd.una), pipe: f.pipe(c), fack: f.rack.fack, used: f.use.filled(&f.win)}
+	*e = ackEvent{now: micros(now), flight: uint32(c.snd.nxt - c.snd.una), pipe: f.pipe(c), fack: f.rack.fack, used: f.use.filled(&f.win), limited: f.use.limited}
 	e.duplicate = sameWindow && seg.Ack == c.snd.una && len(seg.Payload) == 0 && !seg.Flags.Has(wire.FIN)
 	c.echoed(seg, now, e)
 	if c.has(flagSACK) {

@@ -12,14 +12,16 @@ const (
 	CUBIC
 	// BBR is the algorithm of Linux's tcp_bbr (draft-cardwell-iccrg-bbr-congestion-control-00).
 	BBR
+	// BBR3 is draft-ietf-ccwg-bbr.
+	BBR3
 	// NumControls is the number of algorithms.
 	NumControls
 )
 
-// controlNames are those that Linux uses in net.ipv4.tcp_congestion_control.
-var controlNames = [NumControls]string{"reno", "cubic", "bbr"}
+// controlNames are those that Linux uses in net.ipv4.tcp_congestion_control; it has no bbr3.
+var controlNames = [NumControls]string{"reno", "cubic", "bbr", "bbr3"}
 
-// String returns the name that Linux uses.
+// String returns the name that Linux uses, where it has the algorithm.
 func (k Control) String() string { return controlNames[k] }
 
 // ParseControl returns the algorithm of that name, or false.
@@ -59,6 +61,7 @@ type controllers struct {
 	reno  []newReno
 	cubic []cubic
 	bbr   []bbr
+	bbr3  []bbr3
 }
 
 func newControllers(control Control, n int) (all controllers) {
@@ -67,6 +70,8 @@ func newControllers(control Control, n int) (all controllers) {
 		all.cubic = make([]cubic, n)
 	case BBR:
 		all.bbr = make([]bbr, n)
+	case BBR3:
+		all.bbr3 = make([]bbr3, n)
 	default:
 		all.reno = make([]newReno, n)
 	}
@@ -80,6 +85,8 @@ func (st *Stack) controller(c *Conn) controller {
 		return &st.controllers.cubic[c.flight]
 	case BBR:
 		return &st.controllers.bbr[c.flight]
+	case BBR3:
+		return &st.controllers.bbr3[c.flight]
 	}
 	return &st.controllers.reno[c.flight]
 }
@@ -98,7 +105,7 @@ type window struct {
 // memory is what is known of a path while nothing is in flight.
 type memory struct {
 	cwnd, ssthresh uint32
-	peak           uint32 // CUBIC: W_max, octets
+	peak           uint32 // CUBIC: W_max, BBR3: inflight_longterm, octets; 0: none
 	minRTT         uint32 // BBR: µs, 0: none
 	minRTTAt       uint32 // µs
 	full           bool   // BBR: the path has been filled once

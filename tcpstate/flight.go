@@ -26,10 +26,21 @@ type flight struct {
 type run struct {
 	end    wire.Seq
 	sentAt uint32 // the last time, µs
+	next   uint32
 	// What delivery held when it was sent.
-	delivered, deliveredAt, firstSentAt uint32
-	next                                uint32
-	flags                               runFlags
+	delivered, deliveredAt, firstSentAt, lost uint32
+	pipe                                      [3]uint8 // see inFlight
+	flags                                     runFlags
+}
+
+// inFlight is what was in the network when r was sent, with it, octets, to 64.
+func (r *run) inFlight() uint32 {
+	return (uint32(r.pipe[0]) | uint32(r.pipe[1])<<8 | uint32(r.pipe[2])<<16) * 64
+}
+
+func (r *run) setInFlight(n uint32) {
+	n /= 64
+	r.pipe = [3]uint8{uint8(n), uint8(n >> 8), uint8(n >> 16)}
 }
 
 type runFlags uint8
@@ -118,14 +129,14 @@ func (st *Stack) split(f *flight, i uint32, at wire.Seq) bool {
 	return true
 }
 
-// push notes that new octets up to end were sent, with una the first that is not acknowledged.
-func (st *Stack) push(f *flight, una, end wire.Seq, us uint32) {
+// push notes that new octets up to end were sent, which makes pipe of them in the network, with una the first that is not acknowledged.
+func (st *Stack) push(f *flight, una, end wire.Seq, us, pipe uint32) {
 	fresh := run{end: end}
-	f.rate.stamp(&fresh, us)
+	f.rate.stamp(&fresh, us, pipe)
 	if f.tail != 0 {
 		t := &st.runs[f.tail]
 		if t.sentAt == us && t.flags == fresh.flags && t.delivered == fresh.delivered {
-			t.end = end
+			t.end, t.pipe = end, fresh.pipe
 			return
 		}
 	}
@@ -192,7 +203,7 @@ func (st *Stack) again(c *Conn, f *flight, seq, end wire.Seq, us uint32) {
 				f.lost -= uint32(r.end - begin)
 			}
 			r.flags = r.flags&^(runLost|runAppLimited) | runAgain
-			f.rate.stamp(r, us)
+			f.rate.stamp(r, us, f.pipe(c))
 		}
 		begin = r.end
 	}
@@ -220,6 +231,7 @@ func (f *flight) markLost(r *run, begin wire.Seq, e *ackEvent) {
 	r.flags |= runLost
 	f.lost += n
 	e.lost += n
+	f.rate.onLost(r, n)
 }
 
 // markAllLost is what a time-out believes.

@@ -67,6 +67,25 @@ func TestBBRFillsALossyPath(t *testing.T) {
 	}
 }
 
+// BBR3 fills a path that loses up to 1 %, and sends less in vain than BBR; where 3 % are lost it slows down, by design, so that the
+// kernel's BBR is faster.
+func TestBBR3OnALossyPath(t *testing.T) {
+	for k, rtt := range roundTrips {
+		for _, loss := range []float64{0.001, 0.01} {
+			t.Run(fmt.Sprint(rtt/Millisecond, " ms, loss ", loss), func(t *testing.T) {
+				least := []float64{0.78, 0.7, 0.6, 0.35}[k]
+				if use, effort := transfer(t, BBR3, rtt, loss, 0); use < least || effort > 1.1+loss {
+					t.Errorf("%.0f %% of the rate, want %.0f; %.3f segments for each", use*100, least*100, effort)
+				}
+			})
+		}
+	}
+	v1, _ := transfer(t, BBR, 20*Millisecond, 0.03, 0)
+	if draft, _ := transfer(t, BBR3, 20*Millisecond, 0.03, 0); draft > v1*9/10 || draft < v1/10 {
+		t.Errorf("3 %% lost: %.0f %% of the rate, with BBR %.0f", draft*100, v1*100)
+	}
+}
+
 // The others slow down, and take their share: that of RFC 5681 at least, 1.22 segments in flight over the root of the
 // share that is lost (Mathis et al., 1997), here with some allowance for what the delayed acknowledgments take.
 func TestLossyPath(t *testing.T) {

@@ -10,7 +10,20 @@ type delivery struct {
 	// little there was to send; valid with limited.
 	appLimited uint32
 	limited    bool
+	lost       uint32 // octets believed lost so far
+	excess     excess
 }
+
+// excess says that more was lost of what was sent with so much in flight than bbr3 puts up with.
+type excess struct {
+	inFlight          uint32 // at most, for the losses to be tolerable
+	appLimited, valid bool
+}
+
+// tolerated is the share of losses, one in so many octets, that bbr3 takes for the path's own: its LossThresh, 2 %.
+const tolerated = 50
+
+func tooMuch(lost, inFlight uint32) bool { return lost > inFlight/tolerated }
 
 // rateSample is what one acknowledgment says about the rate of delivery.
 type rateSample struct {
@@ -21,11 +34,15 @@ type rateSample struct {
 	appLimited             bool
 	valid                  bool
 	priorAt, sentAt, first uint32
+	inFlight               uint32 // in the network when these octets were sent, with them
+	lost                   uint32 // believed lost since
 }
 
-// stamp notes in r that it is sent now.
-func (d *delivery) stamp(r *run, us uint32) {
+// stamp notes in r that it is sent now, which makes inFlight octets in the network.
+func (d *delivery) stamp(r *run, us, inFlight uint32) {
 	r.sentAt = us
+	r.lost = d.lost
+	r.setInFlight(inFlight)
 	r.delivered, r.deliveredAt, r.firstSentAt = d.delivered, d.deliveredAt, d.firstSentAt
 	if d.limited {
 		r.flags |= runAppLimited
@@ -42,6 +59,7 @@ func (s *rateSample) take(d *delivery, r *run) {
 	}
 	*s = rateSample{
 		valid: true, prior: r.delivered, priorAt: r.deliveredAt, sentAt: r.sentAt, first: r.firstSentAt, appLimited: r.has(runAppLimited),
+		inFlight: r.inFlight(), lost: r.lost,
 	}
 	d.firstSentAt = r.sentAt
 }
@@ -55,6 +73,7 @@ func (s *rateSample) finish(d *delivery, us, minRTT uint32) {
 		return
 	}
 	s.delivered = d.delivered - s.prior
+	s.lost = d.lost - s.lost
 	// The slower of sending and acknowledging is the path's rate: acknowledgments may come compressed.
 	s.interval = max(s.sentAt-s.first, us-s.priorAt)
 	// Faster than a round trip is no measurement (3.3).
@@ -75,4 +94,19 @@ func (s *rateSample) rate() uint64 {
 // are in flight.
 func (d *delivery) setAppLimited(pipe uint32) {
 	d.appLimited, d.limited = d.delivered+pipe, true
+}
+
+// onLost takes in that n octets, all of r, are believed lost. If that is more than is tolerated of what was sent since, it notes
+// with how much in flight it was not yet: the draft's HandleLostPacket and InflightAtLoss.
+func (d *delivery) onLost(r *run, n uint32) {
+	d.lost += n
+	lost, inFlight := d.lost-r.lost, r.inFlight()
+	if d.excess.valid || !tooMuch(lost, inFlight) {
+		return
+	}
+	before := inFlight - min(inFlight, n)
+	if budget := before / tolerated; lost-n < budget {
+		before += (budget - (lost - n)) / (tolerated - 1) * tolerated
+	}
+	d.excess = excess{inFlight: before, appLimited: r.has(runAppLimited), valid: true}
 }

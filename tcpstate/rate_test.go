@@ -100,3 +100,37 @@ func TestPeersWindowIsNoMeasure(t *testing.T) {
 	}
 	limited(false)
 }
+
+// With how much in flight were 2 % lost? draft-ietf-ccwg-bbr, InflightAtLoss.
+func TestExcessOfLosses(t *testing.T) {
+	for name, c := range map[string]struct {
+		inFlight, lostBefore, n uint32 // in flight with the run, lost since it was sent, of it
+		want                    uint32 // 0: it is tolerable
+	}{
+		"less than 2 %":                      {100_000, 0, 1_900, 0},
+		"more, by this segment":              {96_000, 1_500, 1_000, 95_000 + 400/49*50},
+		"more, before it":                    {96_000, 5_000, 1_000, 95_000},
+		"all of it":                          {10_048, 0, 10_048, 0 + 0},
+		"a burst of which a part was within": {96_000, 0, 32_000, 64_000 + 1_280/49*50},
+	} {
+		var d delivery
+		r := run{}
+		d.stamp(&r, 0, c.inFlight)
+		d.lost = c.lostBefore
+		d.onLost(&r, c.n)
+		got := d.excess
+		if got.valid != (c.lostBefore+c.n > c.inFlight/50) || got.valid && got.inFlight != c.want {
+			t.Errorf("%s: %+v, want %d", name, got, c.want)
+		}
+	}
+}
+
+// What was in flight is noted to 64 octets, up to the largest window.
+func TestInFlightOfARun(t *testing.T) {
+	var r run
+	for _, n := range []uint32{0, 64, 1 << 20, maxCwnd - 64} {
+		if r.setInFlight(n); r.inFlight() != n {
+			t.Errorf("%d, want %d", r.inFlight(), n)
+		}
+	}
+}

@@ -120,6 +120,7 @@ func (c *Conn) react(st *Stack, f *flight, e *ackEvent, seg *wire.Segment) (wait
 	}
 	e.left, e.total = f.pipe(c), f.rate.delivered
 	e.sample.finish(&f.rate, e.now, c.rtt.least)
+	e.lostSoFar, e.excess, f.rate.excess = f.rate.lost, f.rate.excess, excess{}
 	st.controller(c).onAck(&f.win, e)
 	if !f.win.steers && (r.mode == modeReduce || r.mode == modeRecovery) {
 		r.prr(&f.win, e)

@@ -19,7 +19,10 @@ type ackEvent struct {
 	rtt       uint32 // round trip of the octets that were sent last, µs; 0: not measured
 	sample    rateSample
 	mode      mode
-	used      bool // the window was filled before it
+	used      bool   // the window was filled before it
+	limited   bool   // and held something back
+	lostSoFar uint32 // delivery.lost
+	excess    excess // of losses found since the last one
 
 	fack      wire.Seq // rack.fack before it
 	partial   bool     // without SACK: it acknowledges a part of what a recovery waits for

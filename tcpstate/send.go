@@ -64,7 +64,7 @@ func (c *Conn) onSent(st *Stack, p *plan, end wire.Seq, now Time, out *Transmit)
 	if c.snd.una == c.snd.nxt {
 		f.rate.restart(us)
 	}
-	st.push(f, c.snd.una, end, us)
+	st.push(f, c.snd.una, end, us, f.pipe(c)+uint32(end-p.seq))
 	c.snd.nxt = end
 	f.rec.prrOut += uint32(end - p.seq)
 	f.use.sent(&f.win, f.pipe(c), c.snd.una, end)

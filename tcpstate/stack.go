@@ -23,7 +23,7 @@ type StackConfig struct {
 	// Flights is how many connections may have something in flight at once: at least as many as there may
 	// be connections. Default 65,536.
 	Flights int
-	// Runs is how many stretches of octets with a fate of their own may be told apart in all, of 28
+	// Runs is how many stretches of octets with a fate of their own may be told apart in all, of 32
 	// octets of memory each. When they are used up, the record of what is in flight gets coarser, and
 	// retransmissions with it. Default four for each flight.
 	Runs int

@@ -54,7 +54,7 @@ type Daemon struct {
 	KeepAliveRequests int           `name:"keepalive-requests" default:"100" help:"How many further requests a connection may make, 0 for any number. Only with '--backend builtin': of other servers it is learnt."`
 	HeadTimeout       time.Duration `default:"20s" help:"How long a request may stay incomplete before the server behind gets it as it is."`
 	StallTimeout      time.Duration `default:"5m" help:"How long a client may take nothing of a response before its connection is reset. Apache's Timeout."`
-	CongestionControl string        `enum:"auto,bbr,cubic,reno" default:"auto" help:"Algorithm of TCP congestion control: bbr, cubic or reno; 'auto' is the kernel's own (net.ipv4.tcp_congestion_control), cubic if xhttpd lacks that one."`
+	CongestionControl string        `enum:"auto,bbr,bbr3,cubic,reno" default:"auto" help:"Algorithm of TCP congestion control: bbr, bbr3 (draft-ietf-ccwg-bbr), cubic or reno; 'auto' is the kernel's own (net.ipv4.tcp_congestion_control), cubic if xhttpd lacks that one."`
 	MaxConnections    int           `default:"65536" help:"Connections held for each receive queue, of 256 bytes each. When they run short, idle connections are closed, then slow ones reset; those beyond are handed over with their first request."`
 	MaxBuffers        int           `default:"4096" help:"Incomplete requests held for each receive queue, of 16 KiB each. When they run short, the oldest are reset; those beyond are handed over."`
 	Limits
