@@ -13,7 +13,8 @@ type bbr struct {
 	full     bool  // the path was filled once
 	newRound bool
 	restart  bool // sending begins after a pause
-	conserve bool // in the first round trip of a recovery no more is sent than arrives
+	conserve bool // in the first round trip of a recovery in which much was lost no more is sent than arrives
+	watching bool // in the first round trip of a recovery
 	recovery mode // of the last acknowledgment
 	seen     bool // a round trip was measured
 	timed    bool // doneAt is valid
@@ -25,6 +26,7 @@ type bbr struct {
 	phaseAt  uint32 // µs
 	doneAt   uint32 // of ProbeRTT, µs
 	prior    uint32 // cwnd before a recovery or ProbeRTT
+	losable  uint32 // octets that may still be found lost before conserve; valid with watching
 	random   uint32
 
 	bursts aggregation
@@ -115,7 +117,7 @@ func (g *bbr) updateBW(e *ackEvent) {
 	if int32(s.prior-g.roundEnd) >= 0 {
 		g.roundEnd = e.total
 		g.round++
-		g.newRound, g.conserve = true, false
+		g.newRound, g.conserve, g.watching = true, false, false
 	}
 	// A sample that is small for want of octets to send tells nothing, unless it is large.
 	if rate := s.rate(); !s.appLimited || rate >= g.maxBW() {
@@ -286,21 +288,27 @@ func (g *bbr) aggregated() uint32 {
 	return g.bursts.extra(g.maxBW())
 }
 
-// recoverCwnd keeps to what arrives for the first round trip of a recovery, and reports whether it has set cwnd.
+// recoverCwnd keeps to what arrives for the first round trip of a recovery, and reports whether it has set cwnd. Linux does so whenever
+// anything is lost; here it must be an eighth of the window, as when a queue overflows. What a path loses otherwise does not go away
+// by sending less, and draft-ietf-ccwg-bbr has no such round trip at all.
 func (g *bbr) recoverCwnd(w *window, e *ackEvent) bool {
 	was := g.recovery
 	g.recovery = e.mode
+	if e.mode == modeRecovery && was != modeRecovery {
+		g.watching, g.losable = true, g.prior/8
+		g.roundEnd = e.total
+	}
 	if e.lost > 0 {
 		w.cwnd = max(w.cwnd-min(w.cwnd, e.lost), w.mss)
+		if g.watching && e.lost > g.losable {
+			g.watching, g.conserve = false, true
+			w.cwnd = e.left + e.delivered
+		}
+		g.losable -= min(g.losable, e.lost)
 	}
-	switch {
-	case e.mode == modeRecovery && was != modeRecovery:
-		g.conserve = true
-		g.roundEnd = e.total
-		w.cwnd = e.left + e.delivered
-	case was >= modeRecovery && e.mode < modeRecovery:
+	if was >= modeRecovery && e.mode < modeRecovery {
 		w.cwnd = max(w.cwnd, g.prior)
-		g.conserve = false
+		g.conserve, g.watching = false, false
 	}
 	if g.conserve {
 		w.cwnd = max(w.cwnd, e.left+e.delivered)
