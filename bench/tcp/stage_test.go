@@ -26,6 +26,7 @@ var (
 	reorders = flag.String("reorder", "0,5", "reordering towards the client, %")
 	rate     = flag.Float64("rate", 50e6, "of the bottleneck towards the client, bit/s")
 	repeat   = flag.String("repeat", "21,9,3", "rounds for each size")
+	least    = flag.Duration("least", 0, "how long a cell is measured at least, by more rounds")
 	limit    = flag.Duration("limit", 60*time.Second, "a download that takes longer is cut, and its time extrapolated")
 	parallel = flag.Int("parallel", 1, "cells that are measured at the same time, each on a path of its own")
 	deadline = flag.Duration("deadline", 6*time.Hour, "no round begins after so long")
