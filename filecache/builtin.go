@@ -34,7 +34,7 @@ func (c *Cache) builtin(o *Object, w *way, f *os.File) Refusal {
 	}
 	// Apache's default, FileETag MTime Size: the size and the time in microseconds, in hexadecimal.
 	common += fmt.Sprintf("Last-Modified: %s\r\nETag: \"%x-%x\"\r\nAccept-Ranges: bytes\r\n", date, len(body), modified.UnixMicro())
-	keep := "Keep-Alive: " + c.timeoutText()
+	keep := fmt.Sprintf("Keep-Alive: timeout=%d", c.opts.KeepAliveTimeout/time.Second)
 	if c.opts.KeepAliveRequests >= 0 {
 		keep += fmt.Sprintf("%s%d", fieldMax, c.opts.KeepAliveRequests)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,8 +32,6 @@ type Options struct {
 	Reprove time.Duration
 	// ProofRate is about how many targets in a second the server behind is asked at most. Default 200.
 	ProofRate int
-	// KeepAliveTimeout is what the Keep-Alive field has to say. Default 5 s.
-	KeepAliveTimeout time.Duration
 	// Logger gets what an administrator should know. Default slog.Default.
 	Logger *slog.Logger
 
@@ -42,6 +39,8 @@ type Options struct {
 
 	// Server is the value of the Server field. Empty: no such field.
 	Server string
+	// KeepAliveTimeout is how long a connection may be idle, in whole seconds. Default 5 s.
+	KeepAliveTimeout time.Duration
 	// KeepAliveRequests is how many further requests a connection may make; negative: any number.
 	KeepAliveRequests int
 	// MimeTypes is a file in the format of Apache's TypesConfig. Default /etc/mime.types.
@@ -155,11 +154,6 @@ func setDefaults(opts *Options) {
 	if opts.Logger == nil {
 		opts.Logger = slog.Default()
 	}
-}
-
-// timeoutText is what the Keep-Alive field says of the time.
-func (c *Cache) timeoutText() string {
-	return "timeout=" + strconv.Itoa(int(c.opts.KeepAliveTimeout/time.Second))
 }
 
 // Lookup returns the object that r asks for at address local (IPv4 as ::ffff:a.b.c.d), or nil. It takes no lock and does not allocate.

@@ -20,7 +20,8 @@ type Object struct {
 	boundary   string // between several ranges
 	mime       string // Content-Type; "" if there is none
 	keepAlive  keepAlive
-	only11     bool // not for HTTP/1.0
+	idle       uint32 // its seconds
+	only11     bool   // not for HTTP/1.0
 
 	freshUntil atomic.Int64 // Unix seconds
 	touched    atomic.Bool  // by Lookup, for the eviction's clock
@@ -141,6 +142,9 @@ func (o *Object) knows(resp *Response) bool {
 func (o *Object) multipart() precondition.Multipart {
 	return precondition.Multipart{Boundary: o.boundary, Type: o.mime, Body: o.octets}
 }
+
+// Idle returns for how many seconds a connection is kept, after a response with the object, that does not end with it.
+func (o *Object) Idle() uint32 { return o.idle }
 
 // Left returns how many requests a connection may carry after one that is answered with the object, when served were before; negative
 // for any number.

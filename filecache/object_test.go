@@ -6,7 +6,6 @@ import (
 	"reflect"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/xhttpd/xhttpd/internal/httpwire"
 	"github.com/xhttpd/xhttpd/internal/precondition"
@@ -69,7 +68,7 @@ func proven(t testing.TB, body string, k keepAlive) *Object {
 func provenBy(t testing.TB, answers [numKinds]answer) *Object {
 	t.Helper()
 	o := &Object{}
-	c := &Cache{opts: Options{KeepAliveTimeout: 5 * time.Second}}
+	c := new(Cache)
 	p := proof{o: o, answers: answers}
 	o.freshUntil.Store(forever)
 	if why := c.learn(o, &p.answers[kind200]); why != Taken || !p.cut(expiry{}) {

@@ -142,9 +142,10 @@ func (c *Cache) learn(o *Object, full *answer) Refusal {
 	}
 	var ok bool
 	o.keepAlive, ok = persistence(full.field("Keep-Alive"))
-	if !ok || o.keepAlive.timeout != c.timeoutText() {
+	if !ok {
 		return ProofKeepAlive
 	}
+	o.idle = o.keepAlive.seconds()
 	return Taken
 }
 

@@ -190,7 +190,7 @@ func TestProof(t *testing.T) {
 		"two dates": {func(b *imitation) {
 			b.fields = func(time.Time) string { return "Date: Wed, 18 Nov 2026 11:06:40 GMT\r\n" }
 		}, ProofOdd},
-		"another timeout":         {func(b *imitation) { b.change = replace("timeout=5", "timeout=6") }, ProofKeepAlive},
+		"less than a second":      {func(b *imitation) { b.change = replace("timeout=5", "timeout=0") }, ProofKeepAlive},
 		"an upgrade":              {func(b *imitation) { b.fields = insert("Upgrade: h2c") }, ProofStorable},
 		"an option of Connection": {func(b *imitation) { b.change = replace("Connection: Keep-Alive", "Connection: Upgrade, Keep-Alive") }, ProofVolatile},
 		"does not persist": {func(b *imitation) {

@@ -172,12 +172,21 @@ type keepAlive struct {
 	max     int32  // further requests, -1: any number
 }
 
+// seconds is the number in timeout, 0 if there is none.
+func (k *keepAlive) seconds() uint32 {
+	n, err := strconv.ParseUint(strings.TrimPrefix(k.timeout, "timeout="), 10, 31)
+	if err != nil {
+		return 0
+	}
+	return uint32(n)
+}
+
 // persistence reads the value of a Keep-Alive field.
 func persistence(value string) (keepAlive, bool) {
 	timeout, rest, limited := strings.Cut(value, ", ")
 	k := keepAlive{timeout: timeout, max: -1}
-	if _, err := strconv.ParseUint(strings.TrimPrefix(timeout, "timeout="), 10, 31); err != nil || !strings.HasPrefix(timeout, "timeout=") {
-		return k, false
+	if !strings.HasPrefix(timeout, "timeout=") || k.seconds() == 0 {
+		return k, false // less than a second: only the server behind knows how long that is
 	}
 	if limited {
 		n, err := strconv.ParseUint(strings.TrimPrefix(rest, "max="), 10, 16)

@@ -102,6 +102,9 @@ func (c *Conn) Write(n uint32) {
 	}
 }
 
+// SetKeepAlive sets how long the connection may be idle, instead of Config.KeepAliveTimeout.
+func (c *Conn) SetKeepAlive(d Time) { c.lim.keepAlive = steps(d) }
+
 // Close sends a FIN behind all that was written. What the peer sends from now on is thrown away, as after
 // Discard.
 func (c *Conn) Close() {

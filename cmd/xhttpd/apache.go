@@ -102,14 +102,6 @@ func (a *apache) places() string {
 	return strings.Join(all, ", ")
 }
 
-// keepAliveTimeout is Apache's in whole seconds, or its default.
-func (a *apache) keepAliveTimeout() time.Duration {
-	if conf := a.conf.Load(); conf != nil && conf.KeepAliveTimeout >= time.Second {
-		return conf.KeepAliveTimeout.Truncate(time.Second)
-	}
-	return 5 * time.Second
-}
-
 // private returns why a request is Apache's, or "". host has no port, path is decoded, file is the one that would be sent.
 func (a *apache) private(host, path, file string) string {
 	if p, private, known := a.cfg.Judge(host, path); private {
@@ -170,9 +162,6 @@ func (a *apache) renew(ctx context.Context, cache *filecache.Cache) bool {
 		a.lost.Store(true)
 		a.log.Warn("Apache has read its configuration again, and xhttpd can't; until it can, nothing is answered from memory", "err", err)
 		return false
-	}
-	if t := a.keepAliveTimeout(); t != a.cfg.KeepAliveTimeout {
-		a.log.Warn("Apache keeps connections for another time; files will not be taken until xhttpd is started again", "xhttpd", a.cfg.KeepAliveTimeout, "Apache", t)
 	}
 	a.log.Info("Apache's configuration was read again", "hosts", len(conf.Answering()), "private", len(conf.Scopes), "roots", a.places())
 	return true

@@ -63,9 +63,6 @@ func (c *runCmd) Run(ctx context.Context, std *streams) error {
 	defer signal.Stop(reopen)
 
 	apache, found := newApache(ctx, &c.Daemon, log)
-	if c.KeepAliveTimeout == 0 {
-		c.KeepAliveTimeout = apache.keepAliveTimeout()
-	}
 	if err := require(&c.Common, found, log); err != nil {
 		return err
 	}

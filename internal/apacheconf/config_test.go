@@ -5,13 +5,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 )
 
 const hosts = `
 ServerName main.test
-KeepAliveTimeout 7
-MaxKeepAliveRequests 50
 AccessFileName .htaccess .acl
 Alias /pics DIR/other
 <VirtualHost *:80>
@@ -46,7 +43,7 @@ Alias /pics DIR/other
 func TestConfig(t *testing.T) {
 	s := newStock(t, nil, strings.ReplaceAll(hosts, "WWW.", "www.")) // WWW stands for the root
 	c := s.read()
-	if c.KeepAliveTimeout != 7*time.Second || c.KeepAliveRequests != 50 || !c.KeepAlive || c.PidFile != s.dir+"/run/pid" ||
+	if c.PidFile != s.dir+"/run/pid" ||
 		!slices.Equal(c.AccessFiles, []string{".htaccess", ".acl"}) {
 		t.Errorf("%+v", c)
 	}

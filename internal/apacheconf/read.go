@@ -36,10 +36,6 @@ type Config struct {
 	// PidFile is written anew when Apache reads its configuration again. Files are what it reads then.
 	PidFile string
 	Files   []string
-	// KeepAlive and what belongs to it, as outside of virtual hosts.
-	KeepAlive         bool
-	KeepAliveTimeout  time.Duration
-	KeepAliveRequests int // 0: any number
 
 	main     *Host
 	groups   []string // of addresses, in <VirtualHost>
@@ -141,13 +137,15 @@ func (c *command) readTree(ctx context.Context, f facts, opts Options) (*Config,
 
 func newConfig(server string, root *node, f facts, files []string, opts Options) *Config {
 	c := &Config{
-		Server: server, PidFile: f.pidFile, KeepAlive: true, KeepAliveTimeout: 5 * time.Second, KeepAliveRequests: 100,
+		Server: server, PidFile: f.pidFile,
 		AccessFiles: []string{".htaccess"}, env: variables{}, maps: map[string]bool{},
 	}
 	slices.Sort(files)
 	c.Files = slices.Compact(files)
 	for _, n := range root.kids {
-		c.setting(n)
+		if n.name == "accessfilename" {
+			c.AccessFiles = n.words()
+		}
 	}
 	root.each(func(n *node) {
 		switch {
@@ -166,25 +164,6 @@ func newConfig(server string, root *node, f facts, files []string, opts Options)
 	j.modules(f.modules)
 	j.walk(root, Scope{})
 	return c
-}
-
-// setting takes over what is outside of all sections.
-func (c *Config) setting(n *node) {
-	switch n.name {
-	case "keepalive":
-		c.KeepAlive = !strings.EqualFold(n.word(0), "off")
-	case "keepalivetimeout":
-		if ms, ok := strings.CutSuffix(n.word(0), "ms"); ok {
-			k, _ := strconv.Atoi(ms)
-			c.KeepAliveTimeout = time.Duration(k) * time.Millisecond
-		} else if s, err := strconv.Atoi(strings.TrimSuffix(n.word(0), "s")); err == nil {
-			c.KeepAliveTimeout = time.Duration(s) * time.Second
-		}
-	case "maxkeepaliverequests":
-		c.KeepAliveRequests, _ = strconv.Atoi(n.word(0))
-	case "accessfilename":
-		c.AccessFiles = n.words()
-	}
 }
 
 // facts are what Apache prints about itself.

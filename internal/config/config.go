@@ -50,7 +50,7 @@ type Daemon struct {
 	Reprove   time.Duration `default:"60s" help:"How long what the server behind has said of a file is taken for true before it is asked again."`
 	ProofRate int           `default:"200" help:"About how many files in a second the server behind is asked for at most."`
 
-	KeepAliveTimeout  time.Duration `name:"keepalive-timeout" placeholder:"DURATION" help:"How long a connection may be idle. Without it, Apache's KeepAliveTimeout, or 5s. If it is not that of the server behind, no file will be taken."`
+	KeepAliveTimeout  time.Duration `name:"keepalive-timeout" default:"5s" help:"How long a connection may be idle. Only with '--backend builtin': of other servers it is learnt."`
 	KeepAliveRequests int           `name:"keepalive-requests" default:"100" help:"How many further requests a connection may make, 0 for any number. Only with '--backend builtin': of other servers it is learnt."`
 	HeadTimeout       time.Duration `default:"20s" help:"How long a request may stay incomplete before the server behind gets it as it is."`
 	StallTimeout      time.Duration `default:"5m" help:"How long a client may take nothing of a response before its connection is reset. Apache's Timeout."`
@@ -145,8 +145,8 @@ func (c *Daemon) validateServer() error {
 		return fmt.Errorf("--admin %s: the server behind listens on that port; give another", c.Admin)
 	case c.SloppyMime && !c.Backend.Builtin:
 		return fmt.Errorf("--sloppy-mime: another server knows its types itself; this is for '--backend builtin'")
-	case c.KeepAliveTimeout%time.Second != 0 || c.KeepAliveTimeout < 0 || c.KeepAliveTimeout > maxTimeout:
-		return fmt.Errorf("--keepalive-timeout %s: give whole seconds, from 1s to %s, or leave it out", c.KeepAliveTimeout, maxTimeout)
+	case c.KeepAliveTimeout%time.Second != 0 || c.KeepAliveTimeout <= 0 || c.KeepAliveTimeout > maxTimeout:
+		return fmt.Errorf("--keepalive-timeout %s: give whole seconds, from 1s to %s", c.KeepAliveTimeout, maxTimeout)
 	case c.KeepAliveRequests < 0 || c.KeepAliveRequests > maxKeepAliveRequests:
 		return fmt.Errorf("--keepalive-requests %d: give from 0 (any number) to %d", c.KeepAliveRequests, maxKeepAliveRequests)
 	case c.HeadTimeout < time.Second || c.HeadTimeout > maxTimeout:

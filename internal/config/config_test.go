@@ -182,7 +182,7 @@ func TestValidate(t *testing.T) {
 		{"object larger than the cache", func(d *Daemon) { d.MaxObject = 1 << 30 }, "--max-object"},
 		{"object as large as the cache", func(d *Daemon) { d.MaxObject = d.CacheSize }, ""},
 		{"half a second", func(d *Daemon) { d.KeepAliveTimeout = 1500 * time.Millisecond }, "--keepalive-timeout"},
-		{"the server's time", func(d *Daemon) { d.KeepAliveTimeout = 0 }, ""},
+		{"no time", func(d *Daemon) { d.KeepAliveTimeout = 0 }, "--keepalive-timeout"},
 		{"less than no time", func(d *Daemon) { d.KeepAliveTimeout = -time.Second }, "--keepalive-timeout"},
 		{"a day", func(d *Daemon) { d.KeepAliveTimeout = 24 * time.Hour }, "--keepalive-timeout"},
 		{"any number of requests", func(d *Daemon) { d.KeepAliveRequests = 0 }, ""},

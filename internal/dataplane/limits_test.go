@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/google/gopacket/layers"
+
+	"github.com/xhttpd/xhttpd/tcpstate"
 )
 
 // With a full transmit ring nobody polls, and no state moves: when there is room again, everything comes.
@@ -134,19 +136,26 @@ func TestHalfClose(t *testing.T) {
 	}
 }
 
+// How long a connection may be idle is what its last response has said.
 func TestIdleConnectionCloses(t *testing.T) {
 	s := newStage(t, nil)
+	if listener := time.Duration(tcpstate.DefaultConfig().KeepAliveTimeout); stageIdle <= listener {
+		t.Fatalf("the listener's own is %v", listener)
+	}
 	c := s.client()
 	c.connect()
 	c.say(getSmall)
 	s.run(0)
 	c.receive()
 	c.acknowledge()
-	for range 12 {
-		s.run(500 * time.Millisecond)
+	s.run(0)
+	s.run(stageIdle - 500*time.Millisecond)
+	if _, seg := c.receive(); seg != nil {
+		t.Errorf("before its time: %+v", seg)
 	}
+	s.run(time.Second)
 	if _, seg := c.receive(); seg == nil || !seg.FIN {
-		t.Errorf("after KeepAliveTimeout: %+v, want a FIN", seg)
+		t.Errorf("after %v: %+v, want a FIN", stageIdle, seg)
 	}
 }
 

@@ -154,6 +154,7 @@ func (l *Loop) respond(s *slot, r *httpwire.Request, head []byte) bool {
 	}
 	l.work.push(s, object, sent)
 	s.conn.Write(length)
+	s.conn.SetKeepAlive(tcpstate.Time(object.Idle()) * tcpstate.Second)
 	if s.served < 1<<16-1 {
 		s.served++
 	}

@@ -78,6 +78,11 @@ func TestSimSweep(t *testing.T) {
 			w := newSim(t, once, simPath{}, func(s *simSetup) {
 				s.loop.Control = cell.control
 				// Nobody shall be given up for the losses alone.
+				cache, err := simPatientStore()
+				if err != nil {
+					t.Fatal(err)
+				}
+				s.loop.Store = &fakeStore{cache: cache}
 				s.tcp.KeepAliveTimeout, s.tcp.StallTimeout = tcpstate.Hour/2, tcpstate.Hour
 				s.loop.Limits.MinRate = -1
 			})

@@ -44,13 +44,19 @@ var simOctets = sync.OnceValue(func() []byte {
 
 func simBody(size int) []byte { return simOctets()[:size] }
 
-// simStore is one cache for all worlds; simShortStore is another, whose connections may make 5 requests after the first.
+// simIdle is how long connections of most worlds may be idle: more than any client there needs to repair a loss.
+const simIdle = 30 * time.Second
+
+// simStore is one cache for all worlds; simShortStore is another, whose connections may make 5 requests after the first; those of
+// simPatientStore are not given up for losses alone.
 var (
-	simStore      = sync.OnceValues(func() (*filecache.Cache, error) { return newSimStore(-1) })
-	simShortStore = sync.OnceValues(func() (*filecache.Cache, error) { return newSimStore(5) })
+	simStore        = sync.OnceValues(func() (*filecache.Cache, error) { return newSimStore(-1, simIdle) })
+	simShortStore   = sync.OnceValues(func() (*filecache.Cache, error) { return newSimStore(5, simIdle) })
+	simPatientStore = sync.OnceValues(func() (*filecache.Cache, error) { return newSimStore(-1, time.Hour/2) })
 )
 
-func newSimStore(requests int) (*filecache.Cache, error) {
+// newSimStore returns what keeps connections for so many requests, and so long.
+func newSimStore(requests int, idle time.Duration) (*filecache.Cache, error) {
 	dir, err := os.MkdirTemp("", "sim")
 	if err != nil {
 		return nil, err
@@ -63,7 +69,7 @@ func newSimStore(requests int) (*filecache.Cache, error) {
 	if err := os.Mkdir(root, 0o755); err != nil { //nolint:gosec // must be world-readable
 		return nil, err
 	}
-	cache, err := filecache.New(filecache.Options{Site: filecache.Site{Roots: []filecache.Root{{Prefix: "/", Dir: root}}}, MimeTypes: types, KeepAliveRequests: requests})
+	cache, err := filecache.New(filecache.Options{Site: filecache.Site{Roots: []filecache.Root{{Prefix: "/", Dir: root}}}, MimeTypes: types, KeepAliveRequests: requests, KeepAliveTimeout: idle})
 	if err != nil {
 		return nil, err
 	}
@@ -99,7 +105,7 @@ func newSim(t *testing.T, seed uint64, path simPath, changes ...func(*simSetup))
 		t.Fatal(err)
 	}
 	s := simSetup{host: path.host, tcp: tcpstate.DefaultConfig()}
-	s.tcp.KeepAliveTimeout = 30 * tcpstate.Second // more than any client here needs to repair a loss
+	s.tcp.KeepAliveTimeout = tcpstate.Time(simIdle)
 	s.tcp.StallTimeout = 60 * tcpstate.Second
 	s.loop = Config{
 		Store: &fakeStore{cache: cache}, Unix: func() int64 { return 1.7e9 },

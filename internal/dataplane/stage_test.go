@@ -120,6 +120,9 @@ const (
 
 var large = strings.Repeat("abcdefghij", 10000)
 
+// stageIdle is what the stage's responses say of how long an idle connection is kept.
+const stageIdle = 7 * time.Second
+
 var (
 	localMAC  = net.HardwareAddr{2, 0, 0, 0, 0, 1}
 	remoteMAC = net.HardwareAddr{2, 0, 0, 0, 0, 2}
@@ -147,7 +150,7 @@ func newStage(t testing.TB, change func(*Config)) *stage {
 			t.Fatal(err)
 		}
 	}
-	cache, err := filecache.New(filecache.Options{Site: filecache.Site{Roots: []filecache.Root{{Prefix: "/", Dir: root}}}, MimeTypes: types, KeepAliveRequests: -1})
+	cache, err := filecache.New(filecache.Options{Site: filecache.Site{Roots: []filecache.Root{{Prefix: "/", Dir: root}}}, MimeTypes: types, KeepAliveRequests: -1, KeepAliveTimeout: stageIdle})
 	if err != nil {
 		t.Fatal(err)
 	}
