@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"net/netip"
 	"os"
 
 	"github.com/xhttpd/xhttpd/internal/accesslog"
+	"github.com/xhttpd/xhttpd/internal/apacheconf"
 	"github.com/xhttpd/xhttpd/internal/hits"
 	"github.com/xhttpd/xhttpd/internal/metrics"
 )
@@ -34,7 +36,7 @@ func (d *daemon) openAccessLog(ctx context.Context) error {
 		d.hits = append(d.hits, hits.NewRing(ringFor(d.cfg.MaxConnections), format.NeedsSections()))
 	}
 	d.accessLog, err = accesslog.Open(accesslog.Options{
-		File: c.File, Format: format, ServerName: name, Monotonic: func() int64 { return int64(d.clock()) }, Logger: d.log,
+		File: c.File, Format: format, Server: (&namer{apache: d.apache, name: name}).server, Monotonic: func() int64 { return int64(d.clock()) }, Logger: d.log,
 	}, d.hits)
 	if err != nil {
 		return err
@@ -51,6 +53,39 @@ func (d *daemon) openAccessLog(ctx context.Context) error {
 		}
 	})
 	return nil
+}
+
+// namer tells the log what Apache calls the site that answers. It is for one goroutine.
+type namer struct {
+	apache *apache
+	name   string // where nothing is known
+	conf   *apacheconf.Config
+	known  map[askedFor]accesslog.Server // by conf
+}
+
+type askedFor struct {
+	local netip.AddrPort
+	host  string
+}
+
+// maxNames bounds what clients can have us remember.
+const maxNames = 1024
+
+func (n *namer) server(local netip.AddrPort, host string) accesslog.Server {
+	conf := n.apache.conf.Load()
+	if conf == nil {
+		return accesslog.Server{Name: n.name, Port: local.Port()}
+	}
+	if conf != n.conf || len(n.known) >= maxNames {
+		n.conf, n.known = conf, map[askedFor]accesslog.Server{}
+	}
+	q := askedFor{local, host}
+	s, ok := n.known[q]
+	if !ok {
+		s = accesslog.Server(conf.ServerFor(local, host))
+		n.known[q] = s
+	}
+	return s
 }
 
 // hitsOf returns the ring of the loop of a queue, or nil if there is no access log.

@@ -147,7 +147,9 @@ func (f *Format) directive(c byte, arg string) (item, error) {
 		return durationItem(arg)
 	case 'p':
 		switch strings.ToLower(arg) {
-		case "", "canonical", "local":
+		case "", "canonical":
+			return number(func(l *line) int64 { return int64(l.server().Port) }), nil
+		case "local":
 			return number(func(l *line) int64 { return int64(l.LocalPort) }), nil
 		case "remote":
 			return number(func(l *line) int64 { return int64(l.RemotePort) }), nil
@@ -198,8 +200,8 @@ var plain = map[byte]item{
 	'D': number(func(l *line) int64 { return l.took.Microseconds() }),
 	'k': number(func(l *line) int64 { return int64(l.before()) }),
 	'X': func(b []byte, l *line) []byte { return append(b, l.fate()) },
-	'v': func(b []byte, l *line) []byte { return appendEscaped(b, []byte(l.ServerName)) },
-	'V': func(b []byte, l *line) []byte { return appendEscaped(b, []byte(l.host())) },
+	'v': func(b []byte, l *line) []byte { return appendEscaped(b, []byte(l.server().Name)) },
+	'V': func(b []byte, l *line) []byte { return appendEscaped(b, []byte(l.serverName())) },
 }
 
 func constant(text string) item {

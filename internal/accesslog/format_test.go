@@ -2,6 +2,7 @@ package accesslog
 
 import (
 	"encoding/json"
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -24,7 +25,12 @@ func sample(change func(b *hits.Begin, e *hits.End)) *line {
 	if change != nil {
 		change(&b, &e)
 	}
-	l := &line{Options: &Options{ServerName: "www.example.org"}}
+	l := &line{Options: &Options{Server: func(local netip.AddrPort, host string) Server {
+		if local != netip.MustParseAddrPort("192.0.2.1:8080") {
+			panic(local)
+		}
+		return Server{Name: "www.example.org", Port: 8088, Canonical: host == "" || host == "canonical"}
+	}}}
 	l.set(&b, &e, time.Date(2026, 11, 14, 7, 8, 9, 123456789, time.FixedZone("", -(5*60+30)*60)))
 	return l
 }
@@ -47,12 +53,12 @@ func TestFormats(t *testing.T) {
 	for format, want := range map[string]string{
 		"common":             `2001:db8::7 - - [14/Nov/2026:07:08:09 -0530] "GET /a/%41.html?x=\"1\" HTTP/1.1" 200 1125`,
 		"combined":           `2001:db8::7 - - [14/Nov/2026:07:08:09 -0530] "GET /a/%41.html?x=\"1\" HTTP/1.1" 200 1125 "" "a\\b\t\x01\xe9"`,
-		"vhost_combined":     `www.example.org:8080 2001:db8::7 - - [14/Nov/2026:07:08:09 -0530] "GET /a/%41.html?x=\"1\" HTTP/1.1" 200 1125 "" "a\\b\t\x01\xe9"`,
+		"vhost_combined":     `www.example.org:8088 2001:db8::7 - - [14/Nov/2026:07:08:09 -0530] "GET /a/%41.html?x=\"1\" HTTP/1.1" 200 1125 "" "a\\b\t\x01\xe9"`,
 		`\"%r\" \t%m\\n|%%`:  `"GET /a/%41.html?x=\"1\" HTTP/1.1" ` + "\tGET\n|%",
-		"%a %A %p":           "2001:db8::7 192.0.2.1 8080",
+		"%a %A %p":           "2001:db8::7 192.0.2.1 8088",
 		"%{remote}p":         "40000",
 		"%{local}p":          "8080",
-		"%{Canonical}p":      "8080",
+		"%{Canonical}p":      "8088",
 		"%m %U %q %H":        `GET /a/A.html ?x=\"1\" HTTP/1.1`,
 		"%s %>s %<s":         "200 200 200",
 		"%b %B %O %I %S":     "1000 1000 1125 133 1258",
@@ -202,17 +208,27 @@ func TestPathAndHost(t *testing.T) {
 		}
 	}
 	for host, want := range map[string]string{
-		"Host: A.Example:80\r\n": "a.example", "Host: a.\r\n": "a", "Host: [2001:DB8::1]:80\r\n": "2001:db8::1", "": "x", "Host:\r\n": "x",
+		"Host: A.Example:80\r\n": "a.example", "Host: a.\r\n": "a", "Host: [2001:DB8::1]:80\r\n": "2001:db8::1", "": "", "Host:\r\n": "",
 	} {
-		if got := (&line{Options: &Options{ServerName: "x"}, fields: []byte(host)}).host(); got != want {
+		if got := (&line{fields: []byte(host)}).host(); got != want {
 			t.Errorf("%q is host %q, want %q", host, got, want)
+		}
+	}
+}
+
+// %V is what the client says, unless the site wants to be called by its name.
+func TestServerName(t *testing.T) {
+	for host, want := range map[string]string{"Other:80": "other", "": "www.example.org", "Canonical": "www.example.org"} {
+		l := sample(func(b *hits.Begin, _ *hits.End) { b.Request = []byte("GET / HTTP/1.1\r\nHost: " + host + "\r\n\r\n") })
+		if got := written(t, "%V %v", l); got != want+" www.example.org" {
+			t.Errorf("asked by the name of %q, it is %q", host, got)
 		}
 	}
 }
 
 // The names are documented.
 func TestJSON(t *testing.T) {
-	const want = `{"time":"2026-11-14T07:08:09.123456-05:30","remote":"2001:db8::7","remote_port":40000,"local":"192.0.2.1","local_port":8080,` +
+	const want = `{"time":"2026-11-14T07:08:09.123456-05:30","remote":"2001:db8::7","remote_port":40000,"local":"192.0.2.1","local_port":8080,"server":"www.example.org",` +
 		`"method":"GET","target":"/a/%41.html?x=\"1\"","protocol":"HTTP/1.1","host":"Example.org:8080","referer":"","user_agent":"a\\b\t\u0001\ufffd",` +
 		`"status":200,"body":1000,"sent":1125,"received":133,"duration_us":2500004,"before":3,"connection":"kept"}`
 	got := written(t, "json", sample(nil))

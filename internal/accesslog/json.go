@@ -14,6 +14,7 @@ type record struct {
 	RemotePort uint16     `json:"remote_port"`
 	Local      netip.Addr `json:"local"`
 	LocalPort  uint16     `json:"local_port"`
+	Server     string     `json:"server"` // %v
 	Method     string     `json:"method"`
 	Target     string     `json:"target"`
 	Protocol   string     `json:"protocol"`
@@ -40,7 +41,7 @@ func appendJSON(b []byte, l *line) []byte {
 	}
 	r := record{
 		Time: l.begun.Truncate(time.Microsecond), Remote: l.remote(), RemotePort: l.RemotePort, Local: l.local(), LocalPort: l.LocalPort,
-		Method: string(l.method), Target: string(l.target), Protocol: string(l.version),
+		Server: l.server().Name, Method: string(l.method), Target: string(l.target), Protocol: string(l.version),
 		Host: name("Host"), Referer: name("Referer"), UserAgent: name("User-Agent"),
 		Status: l.Status, Body: l.Body, Sent: l.end.Sent, Received: len(l.Request), Microsecs: l.took.Microseconds(), Before: int(l.Before),
 		Connection: map[byte]string{'+': "kept", '-': "closed", 'X': "aborted"}[l.fate()],

@@ -21,6 +21,8 @@ type line struct {
 	version   []byte
 	firstLine []byte
 	fields    []byte // of the request
+	site      Server // see server
+	sited     bool
 }
 
 // set takes a response apart. The octets of b and what l holds are the same.
@@ -152,8 +154,24 @@ func (l *line) query() []byte {
 	return nil
 }
 
-// host returns the name that the client has used for the server, as with Apache's UseCanonicalName Off: in lower case, without
-// port, brackets and a final dot.
+// server returns the site that answers.
+func (l *line) server() *Server {
+	if !l.sited {
+		l.site, l.sited = l.Server(netip.AddrPortFrom(l.local(), l.LocalPort), l.host()), true
+	}
+	return &l.site
+}
+
+// serverName is %V.
+func (l *line) serverName() string {
+	if host := l.host(); host != "" && !l.server().Canonical {
+		return host
+	}
+	return l.server().Name
+}
+
+// host returns the name that the client has used for the server, as Apache knows it: in lower case, without port, brackets and a final
+// dot. "" if there is none.
 func (l *line) host() string {
 	v, _ := l.requestField("Host")
 	host := strings.ToLower(string(v))
@@ -161,10 +179,7 @@ func (l *line) host() string {
 		return host[1:end]
 	}
 	host, _, _ = strings.Cut(host, ":")
-	if host = strings.TrimSuffix(host, "."); host == "" {
-		return l.ServerName
-	}
-	return host
+	return strings.TrimSuffix(host, ".")
 }
 
 // before is Apache's count of requests on the connection before this one. It leaves out one that ends the connection because the

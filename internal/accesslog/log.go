@@ -3,6 +3,7 @@ package accesslog
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -11,12 +12,21 @@ import (
 
 // Options say what is written where.
 type Options struct {
-	File       string // appended to, made with mode 0640
-	Format     *Format
-	ServerName string // Apache's ServerName: %v, and %V if the client has sent no Host
+	File   string // appended to, made with mode 0640
+	Format *Format
+	// Server returns what the server behind calls the site that answers. host is the name by which the client has asked, in lower
+	// case, without port; "" if there is none. It is called by Run alone, for a format that needs it.
+	Server func(local netip.AddrPort, host string) Server
 	// Monotonic is the clock of the rings' times: CLOCK_MONOTONIC in ns.
 	Monotonic func() int64
 	Logger    *slog.Logger
+}
+
+// Server is how the server behind names a site.
+type Server struct {
+	Name      string // %v
+	Port      uint16 // %p
+	Canonical bool   // %V is Name, too, by whatever name the client has asked
 }
 
 // Log writes the access log.

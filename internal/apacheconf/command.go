@@ -88,17 +88,17 @@ func configArgs(args []string) (kept []string) {
 	return kept
 }
 
-// run asks Apache, and returns what it has printed.
-func (c *command) run(ctx context.Context, question ...string) ([]byte, error) {
+// run asks Apache, and returns what it has printed, and what it has remarked.
+func (c *command) run(ctx context.Context, question ...string) (printed, remarks []byte, _ error) {
 	cmd := exec.CommandContext(ctx, c.path, append(slices.Clone(c.args), question...)...)
 	cmd.Env, cmd.Dir, cmd.WaitDelay = c.env, "/", time.Second
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: c.user}
 	var said, complained bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &complained
 	if err := cmd.Run(); err != nil {
-		return nil, fmt.Errorf("have %q print its configuration: %w: %s", c, err, complaint(complained.String()))
+		return nil, nil, fmt.Errorf("have %q print its configuration: %w: %s", c, err, complaint(complained.String()))
 	}
-	return said.Bytes(), nil
+	return said.Bytes(), complained.Bytes(), nil
 }
 
 // complaint returns what Apache has said is wrong, without its remarks about names and directories.

@@ -92,18 +92,23 @@ func (c *Config) readHosts(root *node, ports []string) map[*node]*Host {
 // onPorts returns the addresses that are of one of the ports or of any, with "_default_" as "*".
 func onPorts(addresses, ports []string) (kept []string) {
 	for _, a := range addresses {
-		host, port, err := net.SplitHostPort(a)
-		if err != nil {
-			host, port = a, "*"
-		}
-		if host == "_default_" || host == "" {
-			host = "*"
-		}
-		if port == "*" || slices.Contains(ports, port) {
-			kept = append(kept, strings.ToLower(host))
+		if host, port := splitAddress(a); port == "*" || slices.Contains(ports, port) {
+			kept = append(kept, host)
 		}
 	}
 	return kept
+}
+
+// splitAddress takes an argument of <VirtualHost> apart.
+func splitAddress(a string) (host, port string) {
+	host, port, err := net.SplitHostPort(a)
+	if err != nil {
+		host, port = strings.Trim(a, "[]"), "*"
+	}
+	if host == "_default_" || host == "" {
+		host = "*"
+	}
+	return strings.ToLower(host), port
 }
 
 func newHost(directives []*node, main *Host, at Place) *Host {

@@ -37,6 +37,9 @@ type Config struct {
 	PidFile string
 	Files   []string
 
+	vhosts     []*group
+	mainServer *server
+
 	main     *Host
 	groups   []string // of addresses, in <VirtualHost>
 	anyGroup bool     // one of the groups is of all addresses
@@ -109,11 +112,13 @@ func Read(ctx context.Context, opts Options) (*Config, error) {
 func (c *command) read(ctx context.Context, opts Options) (*Config, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	facts, err := c.run(ctx, "-t", "-D", "DUMP_VHOSTS", "-D", "DUMP_RUN_CFG", "-D", "DUMP_MODULES", "-D", "DUMP_INCLUDES")
+	printed, remarks, err := c.run(ctx, "-t", "-D", "DUMP_VHOSTS", "-D", "DUMP_RUN_CFG", "-D", "DUMP_MODULES", "-D", "DUMP_INCLUDES")
 	if err != nil {
 		return nil, err
 	}
-	return c.readTree(ctx, parseFacts(facts), opts)
+	f := parseFacts(printed)
+	f.vhosts, f.name = parseVHosts(append(printed, remarks...))
+	return c.readTree(ctx, f, opts)
 }
 
 func (c *command) readTree(ctx context.Context, f facts, opts Options) (*Config, error) {
@@ -121,7 +126,7 @@ func (c *command) readTree(ctx context.Context, f facts, opts Options) (*Config,
 	if !slices.Contains(f.modules, "info_module") {
 		args = append(args, "-c", "LoadModule info_module "+strconv.Quote(c.modulePath("mod_info.so")))
 	}
-	dump, err := c.run(ctx, args...)
+	dump, _, err := c.run(ctx, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -160,6 +165,7 @@ func newConfig(server string, root *node, f facts, files []string, opts Options)
 		c.indexes = []string{"index.html"}
 	}
 	hosts := c.readHosts(root, []string{strconv.Itoa(int(opts.Port)), strconv.Itoa(int(opts.Served))})
+	c.readServers(root, f)
 	j := judge{Config: c, hosts: hosts}
 	j.modules(f.modules)
 	j.walk(root, Scope{})
@@ -168,6 +174,8 @@ func newConfig(server string, root *node, f facts, files []string, opts Options)
 
 // facts are what Apache prints about itself.
 type facts struct {
+	vhosts  []*group
+	name    string // that Apache takes for lack of a ServerName
 	pidFile string
 	modules []string
 	files   []string

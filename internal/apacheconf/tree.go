@@ -15,6 +15,8 @@ type node struct {
 	args string // as written
 	at   Place
 	kids []*node
+	// defined is where it stands in Apache's own words, also if a macro has made it.
+	defined string
 }
 
 // Place is where a directive stands.
@@ -105,15 +107,20 @@ var (
 // that say where it stands.
 func parseDump(r io.Reader) (root *node, files []string, err error) {
 	root = &node{}
-	stack := []*node{root}
+	type open struct {
+		*node
+		indent int
+	}
+	stack := []open{{root, -1}}
 	var at Place
+	var file, number string // as printed
 	inMacro := false
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
 		line := lines.Text()
 		if m := fileLine.FindStringSubmatch(line); m != nil {
-			at = Place{File: m[1]}
+			at, file, number = Place{File: m[1]}, m[1], ""
 			if inMacro = strings.HasPrefix(m[1], "macro "); inMacro {
 				// The lines of a macro are counted from its beginning; where it is used says more.
 				if used := usedAt.FindStringSubmatch(m[1]); used != nil {
@@ -125,31 +132,44 @@ func parseDump(r io.Reader) (root *node, files []string, err error) {
 			}
 			continue
 		}
+		text := strings.TrimSpace(line)
+		if text == "" || text == "#" {
+			continue
+		}
+		// A section in which there is nothing has no end: what follows is not deeper.
+		indent := len(line) - len(strings.TrimLeft(line, " "))
+		if top := stack[len(stack)-1]; len(top.kids) == 0 && indent <= top.indent && !strings.HasPrefix(text, "</") {
+			stack = stack[:len(stack)-1]
+		}
 		if m := numLine.FindStringSubmatch(line); m != nil {
-			if !inMacro {
+			if number = m[1]; !inMacro {
 				at.Line, _ = strconv.Atoi(m[1])
 			}
 			continue
 		}
-		text := strings.TrimSpace(line)
 		top := stack[len(stack)-1]
-		switch {
-		case text == "" || text == "#":
-		case strings.HasPrefix(text, "</"):
-			if len(stack) == 1 {
-				return nil, nil, fmt.Errorf("%q ends nothing", text)
-			}
-			stack = stack[:len(stack)-1]
-		default:
+		if !strings.HasPrefix(text, "</") {
 			n := newNode(text, at)
+			n.defined = file + ":" + number
 			top.kids = append(top.kids, n)
 			if n.section() {
-				stack = append(stack, n)
+				stack = append(stack, open{n, indent})
 			}
+			continue
 		}
+		if len(top.kids) == 0 && indent < top.indent {
+			stack = stack[:len(stack)-1]
+		}
+		if len(stack) == 1 {
+			return nil, nil, fmt.Errorf("%q ends nothing", text)
+		}
+		stack = stack[:len(stack)-1]
 	}
 	if err := lines.Err(); err != nil {
 		return nil, nil, err
+	}
+	if top := stack[len(stack)-1]; len(stack) > 1 && len(top.kids) == 0 {
+		stack = stack[:len(stack)-1]
 	}
 	if len(stack) > 1 {
 		return nil, nil, fmt.Errorf("%s has no end", stack[len(stack)-1].directive())
