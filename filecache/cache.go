@@ -91,6 +91,7 @@ type life struct {
 	dead     bool      // dropped, or never to be taken
 	held     bool      // in the table
 	watched  bool      // the kernel reports every change of it
+	narrow   bool      // the site says that it is for one Accept-Encoding only
 }
 
 // refusal is a key that shall not be tried again before a time.

@@ -100,6 +100,33 @@ func TestAnyCoding(t *testing.T) {
 	}
 }
 
+// Where the site looks at the field's text, two questions prove nothing for others.
+func TestCodingMatters(t *testing.T) {
+	s := newStage(t, func(o *Options) {
+		o.Backend = &imitation{body: "content"}
+		o.Coding = func(host, path, _ string) string { return map[string]string{"test/a.png": "a rule"}[host+path] }
+		o.AccessFile = func(string, []byte) (client, coding string) { return "", "another" }
+	})
+	for name, wide := range map[string]bool{"a.png": false, "b.png": true, "in/c.png": false} {
+		s.put(name, "content")
+		if name == "in/c.png" {
+			s.put("in/.htaccess", "")
+		}
+		s.opts.Backend.(*imitation).modified = s.modified(name)
+		for _, coding := range []string{"gzip", absentField, everyCoding} {
+			if why := s.Fill(t.Context(), address, accepting(coding, "/"+name)); why != Taken {
+				t.Errorf("%s, asked with %q: %v", name, coding, why)
+			}
+			if got := s.Lookup(address, accepting("br", "/"+name)) != nil; got != wide {
+				t.Errorf("%s, asked with %q, is found for another: %v", name, coding, got)
+			}
+			if s.Lookup(address, accepting(coding, "/"+name)) == nil {
+				t.Errorf("%s, asked with %q, is not found", name, coding)
+			}
+		}
+	}
+}
+
 // What is for every Accept-Encoding is asked for with none and with all again, and given up if one answer is another.
 func TestAnyCodingProvenAgain(t *testing.T) {
 	for _, coding := range []string{"", everyCoding} {

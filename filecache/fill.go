@@ -163,9 +163,15 @@ func (c *Cache) prove(ctx context.Context, key string) (o *Object, p *proof, why
 	if o.life.ways, why = c.find(path); why != Taken {
 		return o, nil, why
 	}
-	if why, reason := o.life.site.judge(&o.asked, o.life.ways); why != Taken {
+	why, reason, coding := o.life.site.judge(&o.asked, o.life.ways)
+	if why != Taken {
 		c.opts.Logger.Debug("left to the server behind", "target", o.asked.target, "host", o.asked.host, "why", reason)
 		return o, nil, why
+	}
+	if coding != "" {
+		c.opts.Logger.Debug("for one Accept-Encoding only", "target", o.asked.target, "host", o.asked.host, "why", coding)
+		o.life.narrow = true
+		c.narrow(key)
 	}
 	if why = c.note(o); why != Taken {
 		return o, nil, why

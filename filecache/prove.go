@@ -177,7 +177,7 @@ func (c *Cache) secondLook(ctx context.Context, p *proof) Refusal {
 // contrary. One of them is not enough: mod_rewrite adds Vary only if its condition holds.
 func (c *Cache) widen(ctx context.Context, p *proof) {
 	o := p.o
-	if p.answers[kind200].coded() {
+	if p.answers[kind200].coded() || o.life.narrow {
 		return
 	}
 	any := question{coding: anyCoding}

@@ -1,6 +1,7 @@
 package filecache
 
 import (
+	"cmp"
 	"io"
 	"os"
 	"path/filepath"
@@ -24,10 +25,14 @@ type Site struct {
 	// field; path is decoded; file is what would be sent. Such an answer is left to the server behind. Any goroutine may
 	// call it.
 	Private func(host, path, file string) (why string)
+	// Coding, if not nil, returns why an answer may depend on the text of Accept-Encoding in a way that two questions can't tell, or "". Such
+	// an answer is for one Accept-Encoding only. It is called as Private is.
+	Coding func(host, path, file string) (why string)
 	// AccessFiles are the names of the files by which a directory has rules of its own. Default ".htaccess".
 	AccessFiles []string
-	// AccessFile, if not nil, returns why such a file makes answers depend on who asks, or "". Any goroutine may call it.
-	AccessFile func(name string, content []byte) (why string)
+	// AccessFile, if not nil, returns why such a file makes answers depend on who asks, and why on the text of Accept-Encoding, or "". Any
+	// goroutine may call it.
+	AccessFile func(name string, content []byte) (client, coding string)
 }
 
 // Root is a directory, and the beginning of the paths of what is in it: "/", or another one that ends in '/' or not.
@@ -81,8 +86,9 @@ func (c *Cache) SetSite(site Site) error {
 	return nil
 }
 
-// judge asks what is known of the sites about the ways to what was asked for.
-func (s *Site) judge(q *question, ways []way) (_ Refusal, why string) {
+// judge asks what is known of the sites about the ways to what was asked for: why it is refused, and why it can't be for every
+// Accept-Encoding.
+func (s *Site) judge(q *question, ways []way) (_ Refusal, why, coding string) {
 	host := ""
 	if q.host != absentField {
 		host = q.site()
@@ -91,8 +97,11 @@ func (s *Site) judge(q *question, ways []way) (_ Refusal, why string) {
 		w := &ways[k]
 		if s.Private != nil {
 			if why := s.Private(host, w.path, filepath.Join(w.root.Dir, w.name)); why != "" {
-				return Private, why
+				return Private, why, ""
 			}
+		}
+		if s.Coding != nil && coding == "" {
+			coding = s.Coding(host, w.path, filepath.Join(w.root.Dir, w.name))
 		}
 		if s.AccessFile == nil {
 			continue
@@ -100,14 +109,16 @@ func (s *Site) judge(q *question, ways []way) (_ Refusal, why string) {
 		for _, name := range append(w.root.higher[:len(w.root.higher):len(w.root.higher)], w.access...) {
 			content, ok := readSmall(name)
 			if !ok {
-				return Htaccess, name + " can't be read"
+				return Htaccess, name + " can't be read", ""
 			}
-			if why := s.AccessFile(name, content); why != "" {
-				return Htaccess, why
+			client, text := s.AccessFile(name, content)
+			if client != "" {
+				return Htaccess, client, ""
 			}
+			coding = cmp.Or(coding, text)
 		}
 	}
-	return Taken, ""
+	return Taken, "", coding
 }
 
 // maxAccessFile is how large an access file may be, octets.

@@ -52,11 +52,11 @@ func TestAccessFiles(t *testing.T) {
 	b := &imitation{body: "content"}
 	s := newStage(t, func(o *Options) {
 		o.Backend, o.AccessFiles = b, []string{".htaccess", ".acl"}
-		o.AccessFile = func(name string, content []byte) string {
+		o.AccessFile = func(name string, content []byte) (client, coding string) {
 			if strings.Contains(string(content), "client") {
-				return name
+				return name, ""
 			}
-			return ""
+			return "", ""
 		}
 	})
 	for _, name := range []string{"a.png", "in/a.png", "in/deep/a.png", "acl/a.png", "plain/a.png"} {

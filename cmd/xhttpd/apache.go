@@ -55,6 +55,7 @@ func (a *apache) site() filecache.Site {
 	if a.watcher == nil {
 		return s
 	}
+	s.Coding = a.coding
 	conf := a.conf.Load()
 	if conf == nil {
 		s.AccessFile = apacheconf.Unknown().AccessFile
@@ -117,6 +118,18 @@ func (a *apache) private(host, path, file string) string {
 		return ""
 	}
 	return conf.Private(host, path, file)
+}
+
+// coding returns why the answer to a request may depend on the text of its Accept-Encoding, or "". The arguments are those of private.
+func (a *apache) coding(host, path, file string) string {
+	if _, private, known := a.cfg.Judge(host, path); known && !private { // --public says that it is the same for all
+		return ""
+	}
+	conf := a.conf.Load()
+	if conf == nil {
+		return "the configuration of the server behind is not known"
+	}
+	return conf.Coding(host, path, file)
 }
 
 // readAgain is how long to wait when the configuration could not be read: Apache may be about to start.

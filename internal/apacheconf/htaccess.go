@@ -5,24 +5,26 @@ import (
 	"strings"
 )
 
-// AccessFile returns why answers below an access file (.htaccess) may depend on the client, or "". What an <IfModule>
-// or the like holds is taken to be in force.
-func (c *Config) AccessFile(name string, content []byte) string {
+// AccessFile returns why answers below an access file (.htaccess) may depend on the client, and why on the text of Accept-Encoding; "" if
+// they don't. What an <IfModule> or the like holds is taken to be in force.
+func (c *Config) AccessFile(name string, content []byte) (client, coding string) {
 	judged := *c
-	judged.Scopes, judged.Agents, judged.env = nil, nil, maps.Clone(c.env)
+	judged.Scopes, judged.Codings, judged.Agents, judged.env = nil, nil, nil, maps.Clone(c.env)
 	j := judge{Config: &judged}
 	root := parseFile(name, string(content))
 	root.each(judged.env.collect)
 	j.walk(root, Scope{})
+	if len(judged.Codings) > 0 {
+		coding = judged.Codings[0].reason()
+	}
 	switch {
 	case len(judged.Scopes) > 0:
-		s := judged.Scopes[0]
-		return s.Why + " (" + s.At.String() + ")"
+		client = judged.Scopes[0].reason()
 	case len(judged.Agents) > 0: // in one directory only, while agents are handed over everywhere
 		a := judged.Agents[0]
-		return a.Why + ": depends on field User-Agent (" + a.At.String() + ")"
+		client = a.Why + ": depends on field User-Agent (" + a.At.String() + ")"
 	}
-	return ""
+	return client, coding
 }
 
 // parseFile makes the tree of a file as Apache's ap_cfg_getline and ap_build_config do. What can't be understood becomes an

@@ -30,6 +30,9 @@ func (j *judge) add(n *node, s Scope, meaning string, doubt bool) {
 func (j *judge) walk(section *node, s Scope) {
 	j.rules(section.kids, s)
 	for _, n := range section.kids {
+		if asksCoding(n) {
+			j.codingDependence(n, s)
+		}
 		if n.section() {
 			j.section(n, s)
 		} else {

@@ -121,13 +121,7 @@ func dirMatch(p pattern, file string) bool {
 // Private returns why the answer to a request may depend on the client, or "". host is the Host field without its port, ""
 // if there is none; p is the decoded path. file is the path of the file that would be sent, "" if unknown.
 func (c *Config) Private(host, p, file string) string {
-	w := c.place(host, p, file)
-	for _, s := range c.Scopes {
-		if s.match(w) {
-			return s.Why + " (" + s.At.String() + ")"
-		}
-	}
-	return ""
+	return firstOf(c.Scopes, c.place(host, p, file))
 }
 
 func (c *Config) place(host, p, file string) *where {

@@ -29,6 +29,8 @@ type Config struct {
 	Hosts []*Host
 	// Scopes are where answers depend on the client, in the order of the configuration.
 	Scopes []*Scope
+	// Codings are where answers depend on the text of Accept-Encoding.
+	Codings []*Scope
 	// Agents are the clients that Apache treats in a way of their own, by User-Agent.
 	Agents []Agent
 	// AccessFiles are the names of files like .htaccess.

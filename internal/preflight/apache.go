@@ -83,6 +83,9 @@ func checkScopes(m *machine) (all []Result) {
 		}
 		all = append(all, r)
 	}
+	for _, s := range m.apache.Config.Codings {
+		all = append(all, Result{Level: OK, Found: fmt.Sprintf("%s: %s (%s)", s, s.Why, s.At), Means: "A file is held for each Accept-Encoding by itself."})
+	}
 	for _, a := range m.apache.Config.Agents {
 		all = append(all, Result{Level: OK, Found: fmt.Sprintf("clients whose User-Agent contains %q: %s (%s)", a.Contains, a.Why, a.At), Means: "Apache answers them."})
 	}
