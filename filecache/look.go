@@ -103,7 +103,7 @@ func (c *Cache) lookAgain(ctx context.Context, o *Object) {
 	same := true
 	for _, coding := range o.asked.codings() {
 		again, why = c.askAgain(ctx, o, coding, o.kinds[kind200Head].text != "")
-		if same = why == Taken && o.says(&again); !same {
+		if same = why == Taken && o.says(&again, fieldsClose); !same {
 			break
 		}
 	}

@@ -19,6 +19,7 @@ type proof struct {
 	due     time.Time // of the second look
 	date    int64     // of the first
 	answers [numKinds]answer
+	plain   answer // to a request that says nothing of the connection; status 0: not asked
 }
 
 // between is how long after the first look the second one comes: Date is another by then.
@@ -57,6 +58,17 @@ func (c *Cache) firstLook(ctx context.Context, o *Object) (*proof, Refusal) {
 	o.freshUntil.Store(p.date + lifetime)
 	if why := ask(kind200Head, "HEAD"); why != Taken {
 		return nil, why
+	}
+	// RFC 9112, 9.3: in HTTP/1.1 a connection goes on without a word. Apache's downgrade-1.0 is for servers where it does not.
+	if o.asked.host != absentField && !full.closes() {
+		method := "HEAD"
+		if p.answers[kind200Head].status != 200 {
+			method = "GET"
+		}
+		var err error
+		if p.plain, err = a.ask(ctx, method, version); err != nil {
+			return nil, c.refusalOf(err, &o.asked)
+		}
 	}
 	if o.validators.Tag != "" {
 		if why := ask(kind304, "GET", "If-None-Match: "+full.field("ETag")); why != Taken {
@@ -163,7 +175,10 @@ func (c *Cache) secondLook(ctx context.Context, p *proof) Refusal {
 		if !p.cut(e) {
 			continue
 		}
-		if p.o.says(&again) {
+		if p.o.says(&again, fieldsClose) {
+			if p.plain.status != 0 && !p.o.says(&p.plain, fieldsNone) {
+				return ProofKeepAlive
+			}
 			p.o.refresh(&again)
 			c.widen(ctx, p)
 			return Taken
@@ -185,7 +200,7 @@ func (c *Cache) widen(ctx context.Context, p *proof) {
 		if coding == o.asked.coding {
 			continue
 		}
-		if again, why := c.askAgain(ctx, o, coding, o.kinds[kind200Head].text != ""); why != Taken || !o.says(&again) {
+		if again, why := c.askAgain(ctx, o, coding, o.kinds[kind200Head].text != ""); why != Taken || !o.says(&again, fieldsClose) {
 			return
 		}
 	}
@@ -269,10 +284,10 @@ func (o *Object) refresh(again *answer) {
 	}
 }
 
-// says reports whether o gives the answer again, octet for octet, at its time and at the end of a connection.
-func (o *Object) says(again *answer) bool {
+// says reports whether o gives the answer again, octet for octet, at its time and with these fields about the connection.
+func (o *Object) says(again *answer, fields uint8) bool {
 	date, ok := again.date("Date")
-	r := Response{Date: uint32(date), kind: kind200Head, fields: fieldsClose, noBody: true}
+	r := Response{Date: uint32(date), kind: kind200Head, fields: fields, noBody: true}
 	if o.kinds[kind200Head].text == "" {
 		r.kind, r.noBody = kind200, false
 	}

@@ -190,6 +190,14 @@ func TestProof(t *testing.T) {
 		"two dates": {func(b *imitation) {
 			b.fields = func(time.Time) string { return "Date: Wed, 18 Nov 2026 11:06:40 GMT\r\n" }
 		}, ProofOdd},
+		"closes, unless it is asked not to": {func(b *imitation) {
+			b.change = func(r *http.Request, h string) string {
+				if r.Header.Get("Connection") == "" && r.ProtoMinor == 1 {
+					return strings.Replace(h, "Content-Type:", "Connection: close\r\nContent-Type:", 1)
+				}
+				return h
+			}
+		}, ProofKeepAlive},
 		"less than a second":      {func(b *imitation) { b.change = replace("timeout=5", "timeout=0") }, ProofKeepAlive},
 		"an upgrade":              {func(b *imitation) { b.fields = insert("Upgrade: h2c") }, ProofStorable},
 		"an option of Connection": {func(b *imitation) { b.change = replace("Connection: Keep-Alive", "Connection: Upgrade, Keep-Alive") }, ProofVolatile},
@@ -325,7 +333,7 @@ func TestQuestions(t *testing.T) {
 		t.Fatal(why)
 	}
 	want := []string{
-		"GET /a.png HTTP/1.1 Accept-Encoding", "HEAD /a.png HTTP/1.1 Accept-Encoding", "GET /a.png HTTP/1.1 If-None-Match Accept-Encoding",
+		"GET /a.png HTTP/1.1 Accept-Encoding", "HEAD /a.png HTTP/1.1 Accept-Encoding", "HEAD /a.png HTTP/1.1 Accept-Encoding", "GET /a.png HTTP/1.1 If-None-Match Accept-Encoding",
 		"GET /a.png HTTP/1.1 Range Accept-Encoding", "HEAD /a.png HTTP/1.0 Accept-Encoding", "HEAD /a.png HTTP/1.0", "HEAD /a.png HTTP/1.0 Accept-Encoding",
 	}
 	if got := fmt.Sprintf("%q", b.asked); got != fmt.Sprintf("%q", want) {
@@ -336,8 +344,8 @@ func TestQuestions(t *testing.T) {
 	if why := s.Fill(t.Context(), address, r); why != Taken {
 		t.Fatal(why)
 	}
-	if got := fmt.Sprintf("%q", b.asked); got != fmt.Sprintf("%q", want[:5]) {
-		t.Errorf("of what varies, asked %s\nwant  %q", got, want[:5])
+	if got := fmt.Sprintf("%q", b.asked); got != fmt.Sprintf("%q", want[:6]) {
+		t.Errorf("of what varies, asked %s\nwant  %q", got, want[:6])
 	}
 	for _, other := range []string{"", "gzip", "BR", "br "} {
 		r.AcceptEncoding = []byte(other)

@@ -28,7 +28,7 @@ const (
 	ProofStale               // its answer is not fresh, or for a few seconds only
 	ProofContent             // its answer is not the content of the file
 	ProofVolatile            // its answer is different each time
-	ProofKeepAlive           // it does not say for how many seconds it keeps a connection
+	ProofKeepAlive           // what it will say of the connection, and how long it keeps one, does not follow from its answers
 	ProofOdd                 // its answer has a form that can't be repeated
 	HiddenName               // a name that begins with '.'; this and the next two only without Backend
 	UnknownType              // no media type, or more than one
