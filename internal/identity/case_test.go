@@ -44,6 +44,7 @@ var themes = []struct {
 	{"access", accessCases},
 	{"links", linkCases},
 	{"listings", listingCases},
+	{"admin", adminCases},
 	{"negotiation", negotiationCases},
 	{"codings", codingCases},
 	{"conditionals", conditionalCases},

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"regexp"
 	"strings"
 	"syscall"
 	"time"
@@ -107,13 +106,12 @@ func (s *stage) converse(address string, pieces []string) outcome {
 	return exchange(conn, pieces)
 }
 
-// compare says in what two outcomes differ, "" if in nothing. restarted reports whether they are the same only when it
-// does not matter how many further requests Keep-Alive announces: Apache counts them from its own first one on, which
-// on a connection that was handed over is a later one.
-func compare(theirs, ours outcome) (what string, restarted bool) {
+// compare says in what two outcomes differ, "" if in nothing. anew reports whether they are the same but for the one known exception:
+// see countedAnew.
+func compare(theirs, ours outcome) (what string, anew bool) {
 	a, b := mask(theirs.octets), mask(ours.octets)
-	if a != b && count(split(theirs.octets)) > 1 {
-		a, b, restarted = keepAliveMax.ReplaceAllString(a, "max=*"), keepAliveMax.ReplaceAllString(b, "max=*"), true
+	if a != b && countedAnew(split(theirs.octets), split(ours.octets)) {
+		a, b, anew = keepAliveMax.ReplaceAllString(a, "max=*"), keepAliveMax.ReplaceAllString(b, "max=*"), true
 	}
 	if d := difference(a, b); d != "" {
 		return d, false
@@ -121,10 +119,8 @@ func compare(theirs, ours outcome) (what string, restarted bool) {
 	if theirs.end != ours.end || theirs.end != "FIN" && theirs.end != "RST" {
 		return fmt.Sprintf("Apache alone ends with %s, with xhttpd it is %s, after %q", theirs.end, ours.end, tail(theirs.octets)), false
 	}
-	return "", restarted
+	return "", anew
 }
-
-var keepAliveMax = regexp.MustCompile(`max=\d+`)
 
 func tail(s string) string { return s[max(0, len(s)-200):] }
 

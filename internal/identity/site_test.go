@@ -26,7 +26,8 @@ type stage struct {
 func newStage(t *testing.T, own []string) *stage {
 	t.Helper()
 	s := &stage{Bed: testbed.Start(t, testbed.Options{
-		NoApache: true, NoDaemon: true, Modules: []string{"headers", "expires", "rewrite", "include"}, Config: config,
+		NoApache: true, NoDaemon: true, Modules: []string{"headers", "expires", "rewrite", "include", "brotli", "speling", "userdir", "info", "asis", "allowmethods", "substitute", "ratelimit"},
+		Config: config + adminConfig(),
 	})}
 	s.alone[0], s.alone[1] = s.Alone()
 	s.build(own)
@@ -96,6 +97,7 @@ func (s *stage) build(own []string) {
 	s.negotiated()
 	s.htaccess()
 	s.linked()
+	s.adminSite()
 	for _, dir := range sectionDirs {
 		for _, name := range []string{"a.png", "a.html", "a.txt", "a.css", "b.html"} {
 			s.put("www/"+dir+"/"+name, words(777))
@@ -247,7 +249,7 @@ func (s *stage) datesAndModes() {
 		all = append(all, path)
 		return err
 	}))
-	for _, dir := range []string{"one", "two", "eight", "outside"} {
+	for _, dir := range []string{"one", "two", "eight", "outside", "users"} {
 		s.must(filepath.WalkDir(filepath.Join(s.Dir, dir), func(path string, _ fs.DirEntry, err error) error {
 			all = append(all, path)
 			return err
