@@ -46,6 +46,7 @@ const (
 	flagECE                             // congestion was experienced by what we received: say so until CWR
 	flagIPv6                            // the flow's address family
 	flagCWR                             // the next new octets say that we have reduced our window
+	flagMore                            // more was promised than is written
 )
 
 const maxWScale = 14 // RFC 7323, 2.3
@@ -105,7 +106,34 @@ func (c *Conn) Write(n uint32) {
 // SetKeepAlive sets how long the connection may be idle, instead of Config.KeepAliveTimeout.
 func (c *Conn) SetKeepAlive(d Time) { c.lim.keepAlive = steps(d) }
 
-// Close sends a FIN behind all that was written. What the peer sends from now on is thrown away, as after
+// Promise says that the stream goes on behind what is written, with octets that can't be had yet. Until WritePromised has
+// brought the last of them, the connection is not Quiescent, a FIN of ours waits behind them, and while the peer has
+// acknowledged what there is, no time counts against it.
+func (c *Conn) Promise() {
+	if c.state == Established || c.state == CloseWait {
+		c.flags |= flagMore
+		c.settle()
+	}
+}
+
+// Promised reports whether more was promised than is written.
+func (c *Conn) Promised() bool { return c.has(flagMore) }
+
+// WritePromised is Write, at any time now, for n octets of what was promised; unlike Write, it may come after Close. last says that
+// nothing is owed any more; it comes with at least one octet. Without a promise it has no effect.
+func (c *Conn) WritePromised(n uint32, last bool, now Time) {
+	if !c.has(flagMore) {
+		return
+	}
+	c.setNow(now)
+	c.snd.end = c.snd.end.Add(n)
+	if last {
+		c.flags &^= flagMore
+	}
+	c.settle()
+}
+
+// Close sends a FIN behind all that was written, or promised. What the peer sends from now on is thrown away, as after
 // Discard.
 func (c *Conn) Close() {
 	switch c.state {
@@ -137,10 +165,10 @@ func (c *Conn) close() {
 	c.settle()
 }
 
-// Quiescent reports whether the peer has acknowledged all that was written, and no FIN of ours was sent or
+// Quiescent reports whether the peer has acknowledged all that was written or promised, and no FIN of ours was sent or
 // is to be sent: the connection may be handed over now. If PeerClosed, the peer's FIN goes with it.
 func (c *Conn) Quiescent() bool {
-	return (c.state == Established || c.state == CloseWait) && c.snd.una == c.snd.end
+	return (c.state == Established || c.state == CloseWait) && c.snd.una == c.snd.end && !c.has(flagMore)
 }
 
 // Handover returns what another TCP needs to go on with the connection. Only if Quiescent.

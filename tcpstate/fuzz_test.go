@@ -146,6 +146,10 @@ func fuzzConn(t testing.TB, w *world, script []byte) {
 			if d := c.Deadline(w.st); d != 0 && d <= w.now {
 				c.OnTimeout(w.st, w.now)
 			}
+		case v < 213:
+			c.Promise()
+		case v < 217:
+			c.WritePromised(1+next()*next(), next() < 100, w.now)
 		case v < 225:
 			c.Write(next() * next() * next() % 100_000)
 		case v < 245:

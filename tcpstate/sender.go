@@ -33,6 +33,9 @@ func (s *sender) edge() wire.Seq { return s.una.Add(s.window()) }
 
 func (c *Conn) finSent() bool { return c.snd.nxt == c.snd.end+1 }
 
+// owesFIN reports whether a FIN of ours may go behind what is written, or was sent and is not acknowledged.
+func (c *Conn) owesFIN() bool { return c.state.owesFIN() && !c.has(flagMore) }
+
 // plan is a segment that might be sent.
 type plan struct {
 	kind  planKind
@@ -83,7 +86,7 @@ func (c *Conn) bare(kind planKind) plan { return plan{kind: kind, seq: c.snd.nxt
 // nextData returns what of the stream is sent next, by the order of RFC 6675, 4, NextSeg: what is lost, what
 // is new. What else may be lost is RACK's business.
 func (c *Conn) nextData(st *Stack) plan {
-	if c.snd.una == c.snd.nxt && c.snd.nxt == c.snd.end && !c.state.owesFIN() {
+	if c.snd.una == c.snd.nxt && c.snd.nxt == c.snd.end && !c.owesFIN() {
 		return plan{}
 	}
 	f := st.of(c)
@@ -125,7 +128,7 @@ func (c *Conn) nextNew(override bool) plan {
 	if n < mss && n < left && n < c.snd.maxWindow()/2 && !override {
 		return plan{}
 	}
-	fin := n == left && uint32(room) > n && c.state.owesFIN()
+	fin := n == left && uint32(room) > n && c.owesFIN()
 	if n == 0 && !fin {
 		return plan{}
 	}
@@ -134,7 +137,7 @@ func (c *Conn) nextNew(override bool) plan {
 
 // blockedByWindow reports whether something waits to be sent, but the peer's window does not let it.
 func (c *Conn) blockedByWindow() bool {
-	waits := c.snd.nxt != c.snd.end || c.state.owesFIN()
+	waits := c.snd.nxt != c.snd.end || c.owesFIN()
 	return waits && !c.finSent() && c.nextNew(false).kind == planNone
 }
 

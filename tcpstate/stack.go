@@ -90,7 +90,7 @@ func (st *Stack) begin(c *Conn, now Time) *flight {
 // end takes the flight of c back when nothing is in flight and nothing waits to be, and lets c remember what
 // was learnt about the path.
 func (st *Stack) end(c *Conn) {
-	if c.flight == 0 || c.snd.una != c.snd.nxt || c.snd.nxt != c.snd.end && !c.finSent() {
+	if c.flight == 0 || c.snd.una != c.snd.nxt || c.has(flagMore) || c.snd.nxt != c.snd.end && !c.finSent() {
 		return
 	}
 	f := &st.flights[c.flight]

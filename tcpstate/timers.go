@@ -43,7 +43,11 @@ func (c *Conn) currentPhase() phase {
 	switch {
 	case c.state == StateClosed || c.state == FinWait2 || c.state == TimeWait:
 		return phaseNone
-	case c.snd.una != c.snd.end || c.state.ourFIN():
+	case c.snd.una != c.snd.end:
+		return phaseSending
+	case c.has(flagMore):
+		return phaseNone // it is we who are slow
+	case c.state.ourFIN():
 		return phaseSending
 	case c.rcv.pending > 0 || c.rcv.nHeld > 0:
 		return phaseReading

@@ -339,6 +339,8 @@ func invariants(st *Stack, c *Conn) error {
 		return nil
 	case s.nxt.Less(s.una):
 		return fmt.Errorf("SND.UNA %d is behind SND.NXT %d", s.una-s.iss, s.nxt-s.iss)
+	case c.has(flagMore) && (s.end.Less(s.nxt) || c.Quiescent()):
+		return fmt.Errorf("a FIN was sent, or nothing is missing, before what was promised has come")
 	case past.Less(s.nxt):
 		return fmt.Errorf("SND.NXT %d is behind the end of the stream %d", s.nxt-s.iss, past-s.iss)
 	case s.una != s.nxt && !lossTimer:
@@ -364,7 +366,8 @@ func (f *flight) invariants(st *Stack, c *Conn) error {
 	if f.win.cwnd == 0 && f.rec.mode == modeOpen {
 		return fmt.Errorf("no window")
 	}
-	if f.rec.mode != modeOpen && f.rec.recover.LessEq(s.una) && s.una != s.nxt {
+	// One that began with the acknowledgment of all that was sent ends with the next one.
+	if f.rec.mode != modeOpen && f.rec.recover.Less(s.una) && s.una != s.nxt {
 		return fmt.Errorf("in recovery with everything acknowledged")
 	}
 	begin, sacked, lost, n, last := s.una, uint32(0), uint32(0), uint32(0), uint32(0)
