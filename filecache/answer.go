@@ -24,6 +24,7 @@ type answer struct {
 	lines   []field
 	body    []byte // as sent, chunks included
 	content []byte // without them
+	length  int64  // of the body, which is not here if it was compared with a file
 	chunked bool
 }
 

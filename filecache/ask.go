@@ -32,17 +32,22 @@ var errTooLarge = errors.New("the answer is too large")
 // errOdd is that of an answer which is not written as one of HTTP/1.1 should be, or not so that its end is known.
 var errOdd = errors.New("the answer is odd")
 
+// errContent is that of an answer whose body is not the file's.
+var errContent = errors.New("the answer is not the content of the file")
+
 // asker puts questions about one target, one after the other, on one connection while it lasts.
 type asker struct {
 	backend Backend
 	about   question
 	limit   int64 // octets of a body
+	against *file // if not nil, an answer with a body has this file's, and is not kept
 	conn    net.Conn
 	lines   *bufio.Reader
 }
 
 // ask returns the answer to a request for the target with these fields, besides those that the question has.
 func (a *asker) ask(ctx context.Context, method, version string, fields ...string) (answer, error) {
+	end := ctx // of a body that is compared with a file there is no end but silence
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	if a.conn == nil {
@@ -72,6 +77,13 @@ func (a *asker) ask(ctx context.Context, method, version string, fields ...strin
 		return answer{}, fmt.Errorf("ask the server behind: %w", err)
 	}
 	got, err := a.read(method == "HEAD")
+	if err == nil && a.against != nil && got.status == 200 && method != "HEAD" {
+		if stop() {
+			err = a.compare(end, got.length)
+		} else {
+			err = ctx.Err()
+		}
+	}
 	if err != nil || got.closes() {
 		a.close()
 	}
@@ -108,6 +120,11 @@ func (a *asker) read(headOnly bool) (got answer, err error) {
 	}
 	length, err := strconv.ParseInt(got.field("Content-Length"), 10, 64)
 	switch {
+	case a.against != nil && got.status == 200:
+		if got.length = length; err != nil || length != a.against.id.size {
+			err = errTooLarge
+		}
+		return got, err
 	case strings.EqualFold(got.field("Transfer-Encoding"), "chunked"):
 		got.chunked = true
 		err = a.readChunks(&got)
@@ -120,7 +137,30 @@ func (a *asker) read(headOnly bool) (got answer, err error) {
 		_, err = io.ReadFull(a.lines, got.body)
 		got.content = got.body
 	}
+	got.length = int64(len(got.body))
 	return got, err
+}
+
+// compare reads a body of length octets, each of which must be the file's.
+func (a *asker) compare(ctx context.Context, length int64) error {
+	conn := a.conn
+	stop := context.AfterFunc(ctx, func() { conn.Close() }) //nolint:errcheck // what is read tells
+	defer stop()
+	var theirs, ours [64 << 10]byte
+	for at := int64(0); at < length; {
+		if err := conn.SetReadDeadline(time.Now().Add(askTimeout)); err != nil {
+			return err
+		}
+		n, err := a.lines.Read(theirs[:min(length-at, int64(len(theirs)))])
+		if err != nil {
+			return err
+		}
+		if m, _ := a.against.ReadAt(ours[:n], at); m != n || !bytes.Equal(ours[:n], theirs[:n]) {
+			return errContent
+		}
+		at += int64(n)
+	}
+	return conn.SetReadDeadline(time.Time{})
 }
 
 // line reads a line with its CRLF.

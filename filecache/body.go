@@ -18,6 +18,10 @@ type bodyKey struct {
 
 // shareBody gives o the octets of another object if they are the same.
 func (c *Cache) shareBody(o *Object, key bodyKey) {
+	if o.file != nil {
+		o.body = &body{key: key}
+		return
+	}
 	c.mu.Lock()
 	b := c.bodies[key]
 	c.mu.Unlock()
@@ -37,7 +41,7 @@ func (c *Cache) shareBody(o *Object, key bodyKey) {
 // leaveBody undoes shareBody. The caller holds the lock.
 func (c *Cache) leaveBody(o *Object) {
 	b := o.body
-	if b == nil {
+	if b == nil || o.file != nil {
 		return
 	}
 	if b.had--; b.had == 0 && c.bodies[b.key] == b {
@@ -73,6 +77,9 @@ func (c *Cache) cost(o *Object) int64 {
 // overhead is for the object itself, with what is long in it.
 func (o *Object) overhead() int64 {
 	n := int64(overhead)
+	if o.file != nil {
+		n += openFile
+	}
 	for k := range o.kinds {
 		n += max(0, int64(len(o.kinds[k].text))-usualHead)
 	}
@@ -80,3 +87,6 @@ func (o *Object) overhead() int64 {
 }
 
 const usualHead = 512
+
+// openFile bounds the number of files that are held open: four for each MiB of the budget.
+const openFile = 256 << 10

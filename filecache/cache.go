@@ -11,6 +11,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/xhttpd/xhttpd/internal/httpwire"
+	"github.com/xhttpd/xhttpd/internal/precondition"
 )
 
 // Options say what a Cache holds. Site is required.
@@ -22,6 +23,9 @@ type Options struct {
 	Budget int64
 	// MaxObject is the largest body, octets. Default an eighth of Budget, at most 1 GiB.
 	MaxObject int64
+	// MaxFile, if larger than MaxObject, is the largest file whose octets are read anew for each response (Object.ReadFileAt); of its body
+	// nothing is held, but an open file counts as 256 KiB. Default 0: none is.
+	MaxFile int64
 	// Backend, if not nil, is asked for each object before it is taken (prove.go).
 	Backend Backend
 	// QueryIgnored are prefixes of paths for which a query does not matter.
@@ -56,6 +60,7 @@ type Cache struct {
 	table  *table
 	wants  chan string // keys, as they are asked for
 	todo   chan string // keys to be filled
+	large  chan string // keys to be filled by largeLoop
 	looks  chan look
 	proofs *rate.Limiter
 	missed atomic.Uint64 // wants that were forgotten
@@ -103,6 +108,7 @@ type refusal struct {
 const (
 	maxWants    = 1024
 	maxTodo     = 8192
+	maxLarge    = 64
 	maxRefused  = 8192
 	maxBehind   = 4 // keys behind one that is being filled
 	defaultSize = 256 << 20
@@ -113,6 +119,7 @@ func New(opts Options) (*Cache, error) {
 	setDefaults(&opts)
 	c := &Cache{
 		opts: opts, table: newTable(), wants: make(chan string, maxWants), todo: make(chan string, maxTodo), looks: make(chan look, maxLooks),
+		large:   make(chan string, maxLarge),
 		proofs:  rate.NewLimiter(rate.Limit(opts.ProofRate), opts.ProofRate),
 		objects: map[string]*Object{}, bodies: map[bodyKey]*body{}, filling: map[string]string{}, behind: map[string][]string{},
 		names: map[string]map[*Object]struct{}{}, named: newNames(), refused: map[string]refusal{},
@@ -137,6 +144,10 @@ func setDefaults(opts *Options) {
 		opts.MaxObject = opts.Budget / 8
 	}
 	opts.MaxObject = min(opts.MaxObject, opts.Budget-overhead, 1<<30)
+	if opts.MaxFile <= opts.MaxObject || opts.MaxFile <= 0 {
+		opts.MaxFile = opts.MaxObject
+	}
+	opts.MaxFile = min(opts.MaxFile, precondition.MaxLength)
 	if opts.Dynamic == nil {
 		opts.Dynamic = []string{"cgi-bin"}
 	}
@@ -207,6 +218,7 @@ func (c *Cache) Run(ctx context.Context) error {
 		tasks.Go(func() { c.fillLoop(ctx) })
 		tasks.Go(func() { c.lookLoop(ctx) })
 	}
+	tasks.Go(func() { c.largeLoop(ctx) })
 	tasks.Go(func() { c.sortLoop(ctx) })
 	tasks.Go(func() { c.sweepLoop(ctx) })
 	if w != nil {

@@ -227,7 +227,7 @@ func TestWholeVersions(t *testing.T) {
 				resp, _ := o.Respond(&head, 0, 1795000000)
 				var all []byte
 				part := make([]byte, 1460)
-				for off := uint32(0); off < o.Len(resp); {
+				for off := uint32(0); off < uint32(o.Len(resp)); {
 					n := o.ReadAt(resp, part, off)
 					all, off = append(all, part[:n]...), off+uint32(n)
 				}

@@ -43,10 +43,29 @@ func (c *Cache) fillLoop(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case key := <-c.todo:
-			c.settle(key, c.fill(ctx, key))
+			c.settle(key, c.fill(ctx, key, c.opts.MaxObject))
 		}
 	}
 }
+
+// largeLoop fills what is too large for memory, one after the other, so that nobody else waits for it. As each takes the whole file to
+// be read and sent, and clients may name it in many ways, it rests for restsFor times as long as the last one took.
+func (c *Cache) largeLoop(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case key := <-c.large:
+			begin := time.Now()
+			c.settle(key, c.fill(ctx, key, c.opts.MaxFile))
+			if !sleep(ctx, restsFor*time.Since(begin)) {
+				return
+			}
+		}
+	}
+}
+
+const restsFor = 3
 
 // begin reports whether what is asked for by key shall be filled: not if it is there, is under way, or was refused a moment ago.
 func (c *Cache) begin(key string) bool {
@@ -129,7 +148,7 @@ func (c *Cache) Fill(ctx context.Context, local [16]byte, r *httpwire.Request) R
 	if !ok {
 		return Missing
 	}
-	o, p, why := c.prove(ctx, string(c.key(start, r)))
+	o, p, why := c.prove(ctx, string(c.key(start, r)), c.opts.MaxFile)
 	if why == Taken && p != nil {
 		time.Sleep(time.Until(p.due))
 		why = c.secondLook(ctx, p)
@@ -137,9 +156,17 @@ func (c *Cache) Fill(ctx context.Context, local [16]byte, r *httpwire.Request) R
 	return c.finish(o, why)
 }
 
-// fill takes an object in, or has it wait for its second look.
-func (c *Cache) fill(ctx context.Context, key string) Refusal {
-	o, p, why := c.prove(ctx, key)
+// fill takes an object of at most limit octets in, or has it wait for its second look, or for largeLoop.
+func (c *Cache) fill(ctx context.Context, key string, limit int64) Refusal {
+	o, p, why := c.prove(ctx, key, limit)
+	if why == TooLarge && o.life.ways != nil && limit < o.life.ways[0].stamp.file.size {
+		select {
+		case c.large <- key:
+			return parked
+		default:
+			return Busy
+		}
+	}
 	if why == Taken && p != nil {
 		if c.park(o, p) {
 			return parked
@@ -151,7 +178,7 @@ func (c *Cache) fill(ctx context.Context, key string) Refusal {
 
 // prove does the first part of filling. The order matters: what is to be watched is watched before the server behind is asked, and
 // the way is walked again after that, so that no change is missed. p is nil if no second look is needed.
-func (c *Cache) prove(ctx context.Context, key string) (o *Object, p *proof, why Refusal) {
+func (c *Cache) prove(ctx context.Context, key string, limit int64) (o *Object, p *proof, why Refusal) {
 	o = &Object{key: key, asked: parseKey(key)}
 	c.mu.Lock()
 	o.life.site = c.site
@@ -162,6 +189,10 @@ func (c *Cache) prove(ctx context.Context, key string) (o *Object, p *proof, why
 	}
 	if o.life.ways, why = c.find(path); why != Taken {
 		return o, nil, why
+	}
+	size := o.life.ways[0].stamp.file.size
+	if size > limit {
+		return o, nil, TooLarge
 	}
 	why, reason, coding := o.life.site.judge(&o.asked, o.life.ways)
 	if why != Taken {
@@ -175,6 +206,11 @@ func (c *Cache) prove(ctx context.Context, key string) (o *Object, p *proof, why
 	}
 	if why = c.note(o); why != Taken {
 		return o, nil, why
+	}
+	if size > c.opts.MaxObject {
+		if why = o.open(); why != Taken {
+			return o, nil, why
+		}
 	}
 	if c.opts.Backend == nil {
 		return o, nil, c.match(o, nil)
@@ -201,6 +237,9 @@ func (c *Cache) finish(o *Object, why Refusal) Refusal {
 	}
 	if why != Taken {
 		c.abandon(o)
+		if o.file != nil {
+			o.file.Close() //nolint:errcheck // only read; nobody has seen it
+		}
 	}
 	return why
 }
@@ -215,9 +254,12 @@ func (c *Cache) match(o *Object, got *answer) Refusal {
 			return why
 		}
 		same := false
-		if got == nil {
+		switch {
+		case got == nil:
 			why, same = c.builtin(o, w, f), true
-		} else {
+		case o.file != nil: // each octet was compared
+			same = o.file.same() && w.fits(o)
+		default:
 			same = w.holds(f, o, got)
 		}
 		id, rest := identifyAtRest(int(f.Fd()))
@@ -254,7 +296,7 @@ func (w *way) open() (*os.File, Refusal) {
 
 // holds reports whether the content of f is that of the answer, as it is or without its coding, and of the same time.
 func (w *way) holds(f *os.File, o *Object, got *answer) bool {
-	if o.validators.Modified != 0 && !slices.Contains(w.times, o.validators.Modified) {
+	if !w.fits(o) {
 		return false // the same content, perhaps, but of another file
 	}
 	file := func() io.Reader { return io.NewSectionReader(f, 0, w.stamp.file.size+1) }
@@ -266,6 +308,24 @@ func (w *way) holds(f *os.File, o *Object, got *answer) bool {
 	}
 	plain, err := got.decoded()
 	return err == nil && same(file(), plain)
+}
+
+// fits reports whether what the answer said of the time may be said of the file.
+func (w *way) fits(o *Object) bool {
+	return o.validators.Modified == 0 || slices.Contains(w.times, o.validators.Modified)
+}
+
+// open opens the file of an object that is too large for memory. It must be the only one that may be meant.
+func (o *Object) open() Refusal {
+	if len(o.life.ways) > 1 {
+		return TooLarge
+	}
+	w := &o.life.ways[0]
+	f, why := w.open()
+	if why == Taken {
+		o.file = newFile(f, w.stamp.file)
+	}
+	return why
 }
 
 // same reports whether two readers give the same octets, to the end.

@@ -13,7 +13,9 @@ import (
 type Object struct {
 	key        string
 	asked      question
-	octets     []byte // of the body, chunks included
+	octets     []byte // of the body, chunks included; none if it is on disk
+	file       *file  // or nil: where the body is on disk
+	size       uint64 // octets of the body
 	framing    int    // octets of it that are the chunks'
 	kinds      [numKinds]template
 	validators precondition.Validators
@@ -37,7 +39,8 @@ type Response struct {
 	kind   uint8
 	fields uint8
 	noBody bool               // the answer to HEAD, or a 304
-	length uint32             // of what Content-Length says of kind206 and kindParts
+	onDisk bool               // there is a body, and it is on disk
+	length uint32             // of the body of kindParts
 	parts  precondition.Parts // of kind206 and kindParts
 }
 
@@ -69,6 +72,9 @@ var statuses = [numKinds]int{200, 200, 304, 206, 206}
 // Closes reports whether the connection ends with the response.
 func (r Response) Closes() bool { return r.fields == fieldsClose }
 
+// OnDisk reports whether octets of the response are read from a file each time, by Object.ReadFileAt.
+func (r Response) OnDisk() bool { return r.onDisk }
+
 // Status returns the status code.
 func (r Response) Status() int { return statuses[r.kind] }
 
@@ -76,7 +82,7 @@ func (r Response) Status() int { return statuses[r.kind] }
 func (o *Object) Target() string { return o.asked.target }
 
 // Size returns the octets of the body, as they are sent.
-func (o *Object) Size() int { return len(o.octets) }
+func (o *Object) Size() int { return int(o.size) }
 
 // Respond returns the response to r, which asks for this object. served is how many requests were answered on the connection before,
 // unix is the time for the Date field, in seconds. It reports false if only the server behind knows the response.
@@ -93,6 +99,7 @@ func (o *Object) Respond(r *httpwire.Request, served int, unix int64) (Response,
 	if !o.choose(&resp, r, unix) || !o.knows(&resp) {
 		return resp, false
 	}
+	resp.onDisk = o.file != nil && !resp.noBody
 	left := o.Left(served)
 	switch {
 	case !r.KeepAlive() || left == 0 || o.keepAlive.timeout == "":
@@ -118,7 +125,7 @@ func (o *Object) choose(resp *Response, r *httpwire.Request, unix int64) bool {
 	case precondition.NotModified:
 		resp.kind, resp.noBody = kind304, true
 	case precondition.Partial:
-		resp.kind, resp.length = kind206, resp.parts.List[0].Len()
+		resp.kind = kind206
 		if resp.parts.N > 1 {
 			m := o.multipart()
 			resp.kind, resp.length = kindParts, m.Len(&resp.parts)
@@ -140,7 +147,11 @@ func (o *Object) knows(resp *Response) bool {
 }
 
 func (o *Object) multipart() precondition.Multipart {
-	return precondition.Multipart{Boundary: o.boundary, Type: o.mime, Body: o.octets}
+	m := precondition.Multipart{Boundary: o.boundary, Type: o.mime, Body: o.octets, Length: o.size}
+	if o.file != nil {
+		m.Body, m.File = nil, o.file
+	}
+	return m
 }
 
 // Idle returns for how many seconds a connection is kept, after a response with the object, that does not end with it.
@@ -160,31 +171,40 @@ func (o *Object) Left(served int) int {
 func (o *Object) Stale(unix int64) bool { return unix >= o.freshUntil.Load() }
 
 // Len returns the octets of response r: header section and body.
-func (o *Object) Len(r Response) uint32 { return uint32(o.headLen(&r)) + o.bodyLen(&r) }
+func (o *Object) Len(r Response) uint64 { return uint64(o.headLen(&r)) + o.bodyLen(&r) }
 
-func (o *Object) bodyLen(r *Response) uint32 {
+func (o *Object) bodyLen(r *Response) uint64 {
 	switch {
 	case r.noBody:
 		return 0
 	case r.kind == kind200:
-		return uint32(len(o.octets))
+		return o.size
 	}
-	return r.length
+	return o.rangesLen(r)
+}
+
+// rangesLen is what Content-Length says of kind206 and kindParts.
+func (o *Object) rangesLen(r *Response) uint64 {
+	if r.kind == kindParts {
+		return uint64(r.length)
+	}
+	from, to := r.parts.Only()
+	return to - from
 }
 
 // HeadLen returns the octets of response r's header section, its final empty line included.
 func (o *Object) HeadLen(r Response) uint32 { return uint32(o.headLen(&r)) }
 
 // BodyLen returns the octets of response r's body, without what frames chunks.
-func (o *Object) BodyLen(r Response) uint32 {
+func (o *Object) BodyLen(r Response) uint64 {
 	n := o.bodyLen(&r)
 	if r.kind == kind200 {
-		n -= uint32(o.framing)
+		n -= uint64(o.framing)
 	}
 	return n
 }
 
-// readBody is ReadAt for the body of r.
+// readBody is ReadAt for the body of r, in memory, where offsets fit 32 bits.
 func (o *Object) readBody(r *Response, dst []byte, off uint32) int {
 	switch {
 	case r.noBody:
@@ -195,12 +215,13 @@ func (o *Object) readBody(r *Response, dst []byte, off uint32) int {
 	}
 	body := o.octets
 	if r.kind == kind206 {
-		body = body[r.parts.List[0].From:r.parts.List[0].To]
+		from, to := r.parts.Only()
+		body = body[from:to]
 	}
 	return copy(dst, body[min(int(off), len(body)):])
 }
 
-// ReadAt copies the octets of response r from offset off on into dst and returns how many there were: all that
+// ReadAt copies the octets of response r, which is not OnDisk, from offset off on into dst and returns how many there were: all that
 // dst holds, unless the response ends. The octets at an offset are the same each time.
 func (o *Object) ReadAt(r Response, dst []byte, off uint32) int {
 	head := uint32(o.headLen(&r))
@@ -228,10 +249,10 @@ func (o *Object) headLen(r *Response) int {
 		case holeConnection:
 			n += o.connectionLen(r)
 		case holeRange:
-			p := r.parts.List[0]
-			n += decimalLen(uint64(p.From)) + 1 + decimalLen(uint64(p.To)-1) + 1 + decimalLen(uint64(len(o.octets)))
+			from, to := r.parts.Only()
+			n += decimalLen(from) + 1 + decimalLen(to-1) + 1 + decimalLen(o.size)
 		case holeLength:
-			n += decimalLen(uint64(r.length))
+			n += decimalLen(o.rangesLen(r))
 		}
 	}
 	return n
@@ -273,9 +294,10 @@ func (o *Object) head(b []byte, r *Response) []byte {
 		case holeConnection:
 			b = o.connection(b, r)
 		case holeRange:
-			b = precondition.AppendContentRange(b, r.parts.List[0], uint32(len(o.octets)))
+			from, to := r.parts.Only()
+			b = precondition.AppendContentRange(b, from, to, o.size)
 		case holeLength:
-			b = strconv.AppendUint(b, uint64(r.length), 10)
+			b = strconv.AppendUint(b, o.rangesLen(r), 10)
 		}
 	}
 	return append(b, t.text[from:]...)

@@ -37,6 +37,7 @@ func stock(body string, k keepAlive) (all [numKinds]answer) {
 		all[kind].lines, all[kind].status = splitHead(head)
 	}
 	all[kind200].body = []byte(body)
+	all[kind200].length = int64(len(body))
 	all[kind206].body = []byte(body)[:min(1, len(body))]
 	all[kindParts].body = several(body)
 	return all
@@ -44,13 +45,13 @@ func stock(body string, k keepAlive) (all [numKinds]answer) {
 
 // several is what a stock Apache makes of a body that is asked for by the probe, nil if it is short.
 func several(body string) []byte {
-	v := precondition.Validators{Length: uint32(len(body))}
+	v := precondition.Validators{Length: uint64(len(body))}
 	var parts precondition.Parts
 	if len(body) < precondition.ProbeLength {
 		return nil
 	}
 	precondition.Evaluate(&httpwire.Request{Range: []byte(precondition.Probe)}, &v, date, &parts)
-	m := precondition.Multipart{Boundary: "5f0", Type: "image/png", Body: []byte(body)}
+	m := precondition.Multipart{Boundary: "5f0", Type: "image/png", Body: []byte(body), Length: uint64(len(body))}
 	all := make([]byte, m.Len(&parts))
 	m.ReadAt(&parts, all, 0)
 	return all

@@ -40,10 +40,15 @@ func (c *Cache) firstLook(ctx context.Context, o *Object) (*proof, Refusal) {
 		p.answers[kind], err = a.ask(ctx, method, version, append(fields, "Connection: keep-alive")...)
 		return c.refusalOf(err, &o.asked)
 	}
+	a.against = o.file
 	if why := ask(kind200, "GET"); why != Taken {
 		return nil, why
 	}
+	a.against = nil
 	full := &p.answers[kind200]
+	if o.file != nil && full.has("Content-Encoding") {
+		return nil, TooLarge // what a coding makes of it would have to be held
+	}
 	lifetime, why := full.storable()
 	if why != Taken {
 		return nil, why
@@ -58,6 +63,9 @@ func (c *Cache) firstLook(ctx context.Context, o *Object) (*proof, Refusal) {
 	o.freshUntil.Store(p.date + lifetime)
 	if why := ask(kind200Head, "HEAD"); why != Taken {
 		return nil, why
+	}
+	if o.file != nil && p.answers[kind200Head].status != 200 {
+		return nil, ProofOdd // it could be asked again only with all its octets
 	}
 	// RFC 9112, 9.3: in HTTP/1.1 a connection goes on without a word. Apache's downgrade-1.0 is for servers where it does not.
 	if o.asked.host != absentField && !full.closes() {
@@ -83,12 +91,12 @@ func (c *Cache) firstLook(ctx context.Context, o *Object) (*proof, Refusal) {
 	if full.field("Accept-Ranges") != "bytes" || full.chunked {
 		return p, Taken
 	}
-	if len(full.body) > 0 {
+	if full.length > 0 {
 		if why := ask(kind206, "GET", "Range: bytes=0-0"); why != Taken {
 			return nil, why
 		}
 	}
-	if len(full.body) >= precondition.ProbeLength {
+	if full.length >= precondition.ProbeLength {
 		if why := ask(kindParts, "GET", "Range: "+precondition.Probe); why != Taken {
 			return nil, why
 		}
@@ -129,6 +137,8 @@ func (c *Cache) refusalOf(err error, q *question) Refusal {
 		return TooLarge
 	case errors.Is(err, errOdd):
 		return ProofOdd
+	case errors.Is(err, errContent):
+		return ProofContent
 	}
 	c.opts.Logger.Debug("the server behind can't be asked", "target", q.target, "host", q.host, "err", err)
 	return NoBackend
@@ -136,13 +146,13 @@ func (c *Cache) refusalOf(err error, q *question) Refusal {
 
 // learn takes from the answer to GET what responses depend on.
 func (c *Cache) learn(o *Object, full *answer) Refusal {
-	o.octets = full.body
+	o.octets, o.size = full.body, uint64(full.length)
 	o.mime = full.field("Content-Type")
 	if o.only11 = full.chunked; o.only11 {
 		o.framing = len(full.body) - len(full.content)
 	}
 	tag := full.field("ETag")
-	o.validators = precondition.Validators{Tag: tag, Sent: tag, Length: uint32(len(full.body))}
+	o.validators = precondition.Validators{Tag: tag, Sent: tag, Length: o.size}
 	if full.has("Last-Modified") {
 		var ok bool
 		if o.validators.Modified, ok = full.date("Last-Modified"); !ok {
@@ -229,7 +239,7 @@ func (p *proof) cut(e expiry) bool {
 			p.o.kinds[kind] = t
 		}
 	}
-	return p.o.kinds[kind200].text != ""
+	return p.o.kinds[kind200].text != "" && (p.o.file == nil || p.o.kinds[kind200Head].text != "")
 }
 
 const multipart = "multipart/byteranges; boundary="
@@ -238,7 +248,7 @@ const multipart = "multipart/byteranges; boundary="
 // several ranges, the boundary is learnt.
 func (p *proof) partial(kind int) bool {
 	o, a := p.o, &p.answers[kind]
-	contentRange, probe := fmt.Sprintf("bytes 0-0/%d", len(o.octets)), "bytes=0-0"
+	contentRange, probe := fmt.Sprintf("bytes 0-0/%d", o.size), "bytes=0-0"
 	if kind == kindParts {
 		contentRange, probe = "", precondition.Probe
 		o.boundary, _ = strings.CutPrefix(a.field("Content-Type"), multipart)
@@ -252,7 +262,11 @@ func (p *proof) partial(kind int) bool {
 
 func (o *Object) octetsOf(r *Response) []byte {
 	body := make([]byte, o.bodyLen(r))
-	o.readBody(r, body, 0)
+	if o.file == nil || r.noBody {
+		o.readBody(r, body, 0)
+	} else if n, err := o.readFile(r, body, 0); err != nil {
+		return body[:n]
+	}
 	return body
 }
 

@@ -209,7 +209,7 @@ func (c *Cache) find(path string) (ways []way, why Refusal) {
 		}
 		closeFD(w.fd)
 		switch {
-		case w.stamp.file.size > c.opts.MaxObject:
+		case w.stamp.file.size > c.opts.MaxFile:
 			return nil, TooLarge
 		case time.Since(time.Unix(w.stamp.file.mtime.Unix())) < youngest:
 			return nil, TooYoung

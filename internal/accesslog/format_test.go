@@ -15,7 +15,7 @@ import (
 func sample(change func(b *hits.Begin, e *hits.End)) *line {
 	section := "HTTP/1.1 200 OK\r\nDate: Sat, 14 Nov 2026 07:08:09 GMT\r\nServer: Apache\r\nETag: \"5-6\"\r\nContent-Type: text/html; charset=utf-8\r\n\r\n"
 	b := hits.Begin{
-		ID: 7, At: 1e9, LocalPort: 8080, RemotePort: 40000, Status: 200, Before: 3, Left: 97, Body: 1000, Len: uint32(len(section)) + 1000,
+		ID: 7, At: 1e9, LocalPort: 8080, RemotePort: 40000, Status: 200, Before: 3, Left: 97, Body: 1000, Len: uint64(len(section)) + 1000,
 		Request: []byte("GET /a/%41.html?x=\"1\" HTTP/1.1\r\nhost: Example.org:8080\r\nReferer:\r\nUser-Agent:  a\\b\t\x01\xe9 \r\nX-a: 1\r\nx-A: 2\r\nCookie: k=v; K2 = w=2 ;e=\r\n\r\n"),
 		Section: []byte(section),
 	}

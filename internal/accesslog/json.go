@@ -22,8 +22,8 @@ type record struct {
 	Referer    *string    `json:"referer"`
 	UserAgent  *string    `json:"user_agent"`
 	Status     uint16     `json:"status"`
-	Body       uint32     `json:"body"`     // octets of the body, whole
-	Sent       uint32     `json:"sent"`     // octets that were sent, with the header section
+	Body       uint64     `json:"body"`     // octets of the body, whole
+	Sent       uint64     `json:"sent"`     // octets that were sent, with the header section
 	Received   int        `json:"received"` // octets of the request
 	Microsecs  int64      `json:"duration_us"`
 	Before     int        `json:"before"`     // requests on the connection before

@@ -193,7 +193,7 @@ func BenchmarkStages(b *testing.B) {
 		}
 	})
 	s := l.slots.at(1)
-	length := o.Len(resp)
+	length := uint32(o.Len(resp))
 	b.Run("put", func(b *testing.B) {
 		start := s.conn.WrittenOff()
 		l.work.push(s, o, sending{response: resp, start: start, end: start + length})

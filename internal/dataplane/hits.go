@@ -11,7 +11,7 @@ func (l *Loop) tellBegin(s *slot, o *filecache.Object, w *sending, head []byte) 
 	r := w.response
 	b := hits.Begin{
 		At: int64(l.now), Local: s.flow.Local, Remote: s.flow.Remote, LocalPort: s.flow.LocalPort, RemotePort: s.flow.RemotePort,
-		Status: uint16(r.Status()), Before: s.served, Left: int32(o.Left(int(s.served))), Body: o.BodyLen(r), Len: w.end - w.start, Closes: r.Closes(),
+		Status: uint16(r.Status()), Before: s.served, Left: int32(o.Left(int(s.served))), Body: o.BodyLen(r), Len: o.Len(r), Closes: r.Closes(),
 	}
 	var section int
 	if l.cfg.Hits.Sections() {
@@ -28,10 +28,10 @@ func (l *Loop) tellBegin(s *slot, o *filecache.Object, w *sending, head []byte) 
 // sent. As with Apache, for which a response has ended when the kernel has taken it, one that was sent and not acknowledged
 // was not aborted.
 func (a *workArena) tellEnd(r *sending, sent uint32) {
-	e := hits.End{ID: r.hit, At: int64(a.now), Sent: r.end - r.start}
+	e := hits.End{ID: r.hit, At: int64(a.now), Sent: uint64(r.end - r.start)}
 	if left := int32(r.end - sent); left > 0 {
 		e.Aborted = true
-		e.Sent -= min(uint32(left), e.Sent)
+		e.Sent -= min(uint64(left), e.Sent)
 	}
 	a.hits.End(&e)
 }

@@ -13,7 +13,7 @@ import (
 
 // simHits is what a world's loop has told for the access log.
 type simHits struct {
-	open  map[uint32]uint32 // lengths of the responses that have not ended
+	open  map[uint32]uint64 // lengths of the responses that have not ended
 	begun uint64
 }
 
@@ -21,7 +21,7 @@ type simHits struct {
 func (w *simWorld) auditHits() {
 	ring, h := w.loop.cfg.Hits, &w.hits
 	if h.open == nil {
-		h.open = map[uint32]uint32{}
+		h.open = map[uint32]uint64{}
 	}
 	var r hits.Record
 	for ring.Next(&r) {
@@ -135,7 +135,7 @@ func TestHitEnds(t *testing.T) {
 		for range 3 {
 			s.run(time.Millisecond)
 		}
-		lengths, sent := map[uint32]uint32{}, 0
+		lengths, sent := map[uint32]uint64{}, 0
 		var aborted []bool
 		for _, r := range s.heard() {
 			if r.Kind == hits.KindBegin {

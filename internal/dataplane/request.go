@@ -147,7 +147,7 @@ func (l *Loop) respond(s *slot, r *httpwire.Request, head []byte) bool {
 	n := uint32(len(head))
 	s.conn.Received(n, nil)
 	s.conn.Consume(n)
-	length, start := object.Len(response), s.conn.WrittenOff()
+	length, start := uint32(object.Len(response)), s.conn.WrittenOff()
 	sent := sending{response: response, start: start, end: start + length}
 	if l.cfg.Hits != nil {
 		sent.hit = l.tellBegin(s, object, &sent, head)

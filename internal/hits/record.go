@@ -11,8 +11,8 @@ type Begin struct {
 	Status                uint16
 	Before                uint16 // responses on this connection before
 	Left                  int32  // requests that the connection may carry after this one, negative for any number
-	Body                  uint32 // octets of the response's body, without what frames chunks
-	Len                   uint32 // octets of the response
+	Body                  uint64 // octets of the response's body, without what frames chunks
+	Len                   uint64 // octets of the response
 	Closes                bool   // the connection ends with it
 
 	// Request is the request's head, as sent; Section is the response's header section, if the ring has those. In what
@@ -24,7 +24,7 @@ type Begin struct {
 type End struct {
 	ID      uint32
 	At      int64  // CLOCK_MONOTONIC in ns
-	Sent    uint32 // its octets that were sent at least once
+	Sent    uint64 // its octets that were sent at least once
 	Aborted bool   // the connection ended before all were sent
 }
 
@@ -74,19 +74,19 @@ func (r *Begin) put(b []byte, request, section int) {
 	le.PutUint16(b[58:], r.RemotePort)
 	le.PutUint16(b[60:], r.Status)
 	le.PutUint16(b[62:], r.Before)
-	le.PutUint32(b[64:], r.Body)
-	le.PutUint32(b[68:], r.Len)
-	le.PutUint32(b[72:], uint32(request))
-	le.PutUint32(b[76:], uint32(section))
+	le.PutUint64(b[64:], r.Body)
+	le.PutUint64(b[72:], r.Len)
+	le.PutUint32(b[80:], uint32(request))
+	le.PutUint32(b[84:], uint32(section))
 }
 
 func (r *Begin) get(b []byte) {
 	le := binary.LittleEndian
-	request, section := int(le.Uint32(b[72:])), int(le.Uint32(b[76:]))
+	request, section := int(le.Uint32(b[80:])), int(le.Uint32(b[84:]))
 	*r = Begin{
 		ID: le.Uint32(b[8:]), At: int64(le.Uint64(b[16:])), Local: [16]byte(b[24:40]), Remote: [16]byte(b[40:56]),
 		LocalPort: le.Uint16(b[56:]), RemotePort: le.Uint16(b[58:]), Status: le.Uint16(b[60:]), Before: le.Uint16(b[62:]),
-		Left: int32(le.Uint32(b[12:])), Body: le.Uint32(b[64:]), Len: le.Uint32(b[68:]), Closes: b[5] != 0,
+		Left: int32(le.Uint32(b[12:])), Body: le.Uint64(b[64:]), Len: le.Uint64(b[72:]), Closes: b[5] != 0,
 		Request: b[beginSize : beginSize+request], Section: b[beginSize+request : beginSize+request+section],
 	}
 }
@@ -95,13 +95,13 @@ func (r *End) put(b []byte) {
 	_ = b[endSize-1]
 	b[5] = octet(r.Aborted)
 	binary.LittleEndian.PutUint32(b[8:], r.ID)
-	binary.LittleEndian.PutUint32(b[12:], r.Sent)
 	binary.LittleEndian.PutUint64(b[16:], uint64(r.At))
+	binary.LittleEndian.PutUint64(b[24:], r.Sent)
 }
 
 func (r *End) get(b []byte) {
 	*r = End{
-		ID: binary.LittleEndian.Uint32(b[8:]), Sent: binary.LittleEndian.Uint32(b[12:]),
+		ID: binary.LittleEndian.Uint32(b[8:]), Sent: binary.LittleEndian.Uint64(b[24:]),
 		At: int64(binary.LittleEndian.Uint64(b[16:])), Aborted: b[5] != 0,
 	}
 }

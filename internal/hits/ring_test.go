@@ -31,7 +31,7 @@ type teller struct {
 func (s *teller) begin() *told {
 	b := Begin{
 		At: s.rnd.Int64(), LocalPort: uint16(s.rnd.Uint32()), RemotePort: uint16(s.rnd.Uint32()), Status: 200, Before: uint16(s.rnd.Uint32()),
-		Left: int32(s.rnd.Uint32()), Body: s.rnd.Uint32(), Len: s.rnd.Uint32(), Closes: s.rnd.IntN(2) == 0,
+		Left: int32(s.rnd.Uint32()), Body: s.rnd.Uint64(), Len: s.rnd.Uint64(), Closes: s.rnd.IntN(2) == 0,
 	}
 	for k := range b.Local {
 		b.Local[k], b.Remote[k] = byte(s.rnd.Uint32()), byte(s.rnd.Uint32())
@@ -58,7 +58,7 @@ func (s *teller) begin() *told {
 
 func (s *teller) end() *told {
 	k := s.rnd.IntN(len(s.open))
-	e := End{ID: s.open[k], At: s.rnd.Int64(), Sent: s.rnd.Uint32(), Aborted: s.rnd.IntN(2) == 0}
+	e := End{ID: s.open[k], At: s.rnd.Int64(), Sent: s.rnd.Uint64(), Aborted: s.rnd.IntN(2) == 0}
 	s.open[k] = s.open[len(s.open)-1]
 	s.open = s.open[:len(s.open)-1]
 	s.ring.End(&e)

@@ -71,7 +71,7 @@ func TestSameAsApache(t *testing.T) {
 		if (f.etag == f.sent) != (f.coding == "") {
 			t.Fatalf("%s: Apache knows %s and sends %s", f.name, f.etag, f.sent)
 		}
-		f.validators = Validators{f.etag, f.sent, f.modified.Unix(), uint32(len(f.body))}
+		f.validators = Validators{f.etag, f.sent, f.modified.Unix(), uint64(len(f.body))}
 	}
 	requests := 0
 	var wg sync.WaitGroup
@@ -298,11 +298,11 @@ func (f *file) response(v Verdict, parts *Parts, its answer) response {
 	case v == Partial && parts.N == 1:
 		p := parts.List[0]
 		r.status = 206
-		r.contentRange = "bytes " + string(AppendContentRange(nil, p, uint32(len(body))))
+		r.contentRange = "bytes " + string(AppendContentRange(nil, uint64(p.From), uint64(p.To), uint64(len(body))))
 		body = body[p.From:p.To]
 	case v == Partial:
 		r.status = 206
-		m := Multipart{"?", f.kind, body}
+		m := Multipart{Boundary: "?", Type: f.kind, Body: body, Length: uint64(len(body))}
 		if found := boundary.FindStringSubmatch(its.Header.Get("Content-Type")); found != nil {
 			m.Boundary = found[1]
 		}

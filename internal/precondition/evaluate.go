@@ -26,8 +26,8 @@ type Validators struct {
 	Tag string
 	// Sent is the value of the response's ETag field, "" if it has none. If-Range is compared with it.
 	Sent     string
-	Modified int64 // value of Last-Modified, seconds since 1970; 0 if there is none
-	Length   uint32
+	Modified int64  // value of Last-Modified, seconds since 1970; 0 if there is none
+	Length   uint64 // at most MaxLength
 }
 
 // Evaluate returns what r gets of a representation with validators v at the time now, in seconds since 1970. Parts must be

@@ -26,7 +26,7 @@ const (
 )
 
 // known returns validators with one tag for all.
-func known(tag string, modified int64, length uint32) Validators {
+func known(tag string, modified int64, length uint64) Validators {
 	return Validators{tag, tag, modified, length}
 }
 
@@ -35,6 +35,10 @@ func shown(v Verdict, parts *Parts) string {
 	text := v.String()
 	sep := " "
 	if v == Partial {
+		if parts.N == 1 {
+			from, to := parts.Only()
+			return fmt.Sprintf("%s %d-%d", text, from, to-1)
+		}
 		for _, p := range parts.All() {
 			text += fmt.Sprintf("%s%d-%d", sep, p.From, p.To-1)
 			sep = ","
@@ -181,12 +185,15 @@ func TestRanges(t *testing.T) {
 	}
 	// The ends of what a length can be.
 	for _, c := range []struct {
-		length uint32
+		length uint64
 		value  string
 		want   string
 	}{
 		{0, "bytes=0-0", "whole"}, {0, "bytes=-1", "whole"}, {1, "bytes=0-0", "partial 0-0"}, {1, "bytes=1-", "unsure"},
 		{1<<32 - 1, "bytes=4294967294-", "partial 4294967294-4294967294"}, {1<<32 - 1, "bytes=0-", "partial 0-4294967294"},
+		{1 << 32, "bytes=4294967295-", "partial 4294967295-4294967295"}, {1 << 32, "bytes=-1,4294967296-", "partial 4294967295-4294967295"},
+		{MaxLength, "bytes=1-", "partial 1-1099511627774"}, {MaxLength, "bytes=4294967296-4294967300", "partial 4294967296-4294967300"},
+		{MaxLength, "bytes=0-0,2-2", "unsure"}, {maxSeveral, "bytes=0-0,-1", "partial 0-0,4294901759-4294901759"}, {maxSeveral + 1, "bytes=0-0,-1", "unsure"},
 	} {
 		v := known(etag, then, c.length)
 		var parts Parts
@@ -217,7 +224,7 @@ func TestNoAllocation(t *testing.T) {
 	r := request(t, "Range: bytes=0-1,5-6,9-10", "If-Range: "+etag, "If-None-Match: \"x\", W/"+etag, "If-Match: *", "If-Modified-Since: Mon, 06 May 2024 07:08:09 GMT",
 		"If-Unmodified-Since: Monday, 06-May-24 07:08:09 GMT")
 	v := known(etag, then, 1000)
-	m := Multipart{Boundary, "text/html", make([]byte, 1000)}
+	m := Multipart{Boundary: Boundary, Type: "text/html", Body: make([]byte, 1000), Length: 1000}
 	dst := make([]byte, 100)
 	if n := testing.AllocsPerRun(100, func() {
 		var parts Parts
@@ -244,7 +251,7 @@ func BenchmarkEvaluate(b *testing.B) {
 }
 
 func BenchmarkMultipart(b *testing.B) {
-	m := Multipart{Boundary, "text/html", make([]byte, 100_000)}
+	m := Multipart{Boundary: Boundary, Type: "text/html", Body: make([]byte, 100_000), Length: 100_000}
 	parts := Parts{N: 3, List: [MaxParts]Part{{0, 2}, {10_000, 50_000}, {99_000, 100_000}}}
 	dst := make([]byte, 1460)
 	b.SetBytes(int64(len(dst)))

@@ -14,21 +14,36 @@ const (
 	ProbeLength = 32
 )
 
-// Part is a range of octets, [From, To): both count from 0.
-type Part struct{ From, To uint32 }
+// MaxLength is the largest length of a representation. Several ranges of what is longer than maxSeveral are the server behind's, so
+// that they take no more than 32 bits each, and the octets of a response with them neither.
+const (
+	MaxLength  = 1<<40 - 1
+	maxSeveral = 1<<32 - 1<<16
+)
 
-// Len returns how many octets it has.
-func (p Part) Len() uint32 { return p.To - p.From }
+// Part is a range of octets, [From, To): both count from 0, modulo 2³².
+type Part struct{ From, To uint32 }
 
 // Parts are the ranges of a response, in its order.
 type Parts struct {
 	List   [MaxParts]Part
 	N      uint8
-	Merges uint8 // how many that were asked for became a part of others
+	Merges uint8    // how many that were asked for became a part of others
+	high   [2]uint8 // of List[0], if it is the only one: bits 32 to 39 of From and To
 }
 
 // All returns them.
 func (p *Parts) All() []Part { return p.List[:p.N] }
+
+// Only returns the octets [from, to) of the only range.
+func (p *Parts) Only() (from, to uint64) {
+	return uint64(p.high[0])<<32 | uint64(p.List[0].From), uint64(p.high[1])<<32 | uint64(p.List[0].To)
+}
+
+// setOnly sets the only range.
+func (p *Parts) setOnly(from, to uint64) {
+	p.List[0], p.N, p.high = Part{uint32(from), uint32(to)}, 1, [2]uint8{uint8(from >> 32), uint8(to >> 32)}
+}
 
 // ranges reads the Range field (RFC 9110, 14.2) as Apache's ap_set_byterange: a field that is not quite right means
 // nothing, and a range that touches the one before it becomes one with it.
@@ -38,7 +53,7 @@ func (e *evaluation) ranges(parts *Parts) Verdict {
 	if !ok || length == 0 {
 		return Whole
 	}
-	m := merger{parts: parts}
+	m := merger{parts: parts, length: length}
 	unsatisfiable := false
 	for len(list) > 0 {
 		var spec []byte
@@ -143,6 +158,7 @@ func readLength(b []byte) (n int64, ok bool) {
 // merger makes one range of those that touch, as they come.
 type merger struct {
 	parts       *Parts
+	length      int64
 	first, last int64 // the range that may still grow
 	open        bool
 	sum         int64 // octets of parts
@@ -166,12 +182,15 @@ func (m *merger) flush() bool {
 	if !m.open {
 		return true
 	}
-	p := m.parts
-	if p.N == MaxParts {
+	switch p := m.parts; {
+	case p.N == 0:
+		p.setOnly(uint64(m.first), uint64(m.last)+1)
+	case p.N == MaxParts, m.length > maxSeveral:
 		return false
+	default:
+		p.List[p.N] = Part{uint32(m.first), uint32(m.last) + 1}
+		p.N++
 	}
-	p.List[p.N] = Part{uint32(m.first), uint32(m.last) + 1}
-	p.N++
 	m.sum += m.last - m.first + 1
 	m.open = false
 	return true
