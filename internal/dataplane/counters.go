@@ -20,10 +20,12 @@ const (
 	ReasonConnLimit                                      // MaxConns reached
 	ReasonBuffers                                        // MaxBuffers reached
 	ReasonShutdown                                       // Drain
+	ReasonPieces                                         // no room for another response from disk
+	ReasonDisk                                           // the disk did not bring its first octets
 	NumReasons
 )
 
-var reasonNames = [...]string{"miss", "variant", "slow-head", "half-sent", "connection-limit", "buffer-limit", "shutdown"}
+var reasonNames = [...]string{"miss", "variant", "slow-head", "half-sent", "connection-limit", "buffer-limit", "shutdown", "piece-limit", "disk"}
 
 // String returns the reason as a metric's label.
 func (r Reason) String() string {
@@ -92,6 +94,9 @@ type Counters struct {
 	TxPackets   uint64
 	Injected    uint64 // frames given to the kernel
 	Buffers     uint64 // gauge: receive buffers in use
+	// Of responses that come from disk: gauges of pieces taken and of responses, and how many pieces were read; how often a
+	// response had to wait for its turn to have a further piece, and how often a client had got all that was read.
+	Pieces, Readers, PiecesRead, PieceWaits, DiskWaits uint64
 	// Routers' messages that a segment was too big: about connections held here, and about others.
 	TooBig, TooBigUnknown uint64
 }
@@ -117,12 +122,13 @@ type counters struct {
 		drops       [NumDrops]atomic.Uint64
 		shed        [NumSheds]atomic.Uint64
 		connections [tcpstate.NumStates]atomic.Uint64
-		rest        [7]atomic.Uint64
+		rest        [12]atomic.Uint64
 	}
 }
 
-func (c *Counters) rest() [7]*uint64 {
-	return [7]*uint64{&c.Handing, &c.RxPackets, &c.TxPackets, &c.Injected, &c.Buffers, &c.TooBig, &c.TooBigUnknown}
+func (c *Counters) rest() [12]*uint64 {
+	return [12]*uint64{&c.Handing, &c.RxPackets, &c.TxPackets, &c.Injected, &c.Buffers, &c.TooBig, &c.TooBigUnknown,
+		&c.Pieces, &c.Readers, &c.PiecesRead, &c.PieceWaits, &c.DiskWaits}
 }
 
 func (c *counters) publish() {

@@ -49,6 +49,7 @@ func (g *giver) add(h *wire.Header, payload []byte) bool {
 // request boundary on. Unless the kernel has it then, the slot stays, in state "handing".
 func (l *Loop) handOver(i uint32, held []byte) {
 	s := l.slots.at(i)
+	l.work.stopReading(s)
 	h := &l.hand
 	*h = s.conn.Handover()
 	l.cfg.Ours.remove(&s.flow) // first: from the injection on, the kernel may own it

@@ -27,11 +27,16 @@ func (l *Loop) tellBegin(s *slot, o *filecache.Object, w *sending, head []byte) 
 // tellEnd tells the access log that a response of which the log knows has ended, when the octets of the stream before sent were
 // sent. As with Apache, for which a response has ended when the kernel has taken it, one that was sent and not acknowledged
 // was not aborted.
-func (a *workArena) tellEnd(r *sending, sent uint32) {
+func (a *workArena) tellEnd(w *work, r *sending, sent uint32) {
 	e := hits.End{ID: r.hit, At: int64(a.now), Sent: uint64(r.end - r.start)}
 	if left := int32(r.end - sent); left > 0 {
 		e.Aborted = true
 		e.Sent -= min(uint64(left), e.Sent)
+	}
+	if r.response.OnDisk() {
+		reader := &a.disk.readers[w.reader]
+		e.Sent += reader.pos
+		e.Aborted = e.Sent < reader.length
 	}
 	a.hits.End(&e)
 }

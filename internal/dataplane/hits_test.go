@@ -207,7 +207,7 @@ func hitBench(tb testing.TB, head string) (once func()) {
 	n := 0
 	return func() {
 		w.hit = l.tellBegin(s, object, w, []byte(head))
-		l.work.tellEnd(w, w.end)
+		l.work.tellEnd(nil, w, w.end)
 		if n++; n%1000 == 0 { // a step of a busy loop, and its listener
 			l.cfg.Hits.Publish()
 			for l.cfg.Hits.Next(&r) {

@@ -167,11 +167,20 @@ func (l *Loop) measure(s *slot) {
 	}
 }
 
+// hasAll reports whether the client of s has all that there is of a response that is not whole yet.
+func (l *Loop) hasAll(s *slot) bool {
+	return s.conn.Promised() && s.conn.AckedOff() == s.conn.WrittenOff()
+}
+
 // readsTooSlowly reports whether the client of s has not read enough in a period. As soon as it has, the next period begins. It
 // needs no timer of its own: while something is in flight, one runs, and fires at least once in a turn of the wheel.
 func (l *Loop) readsTooSlowly(s *slot) bool {
 	m := &l.cfg.Limits
 	if s.class != classBusy || s.work == 0 || m.MinRate < 0 {
+		return false
+	}
+	if l.hasAll(s) {
+		l.measure(s)
 		return false
 	}
 	w, period := l.work.at(s.work), tcpstate.Time(m.MinRatePeriod)

@@ -8,6 +8,7 @@ import (
 	"github.com/xhttpd/xhttpd/filecache"
 	"github.com/xhttpd/xhttpd/internal/hits"
 	"github.com/xhttpd/xhttpd/internal/httpwire"
+	"github.com/xhttpd/xhttpd/internal/pieces"
 	"github.com/xhttpd/xhttpd/internal/wire"
 	"github.com/xhttpd/xhttpd/tcpstate"
 )
@@ -78,6 +79,12 @@ type Config struct {
 	// HandoverTimeout is how long a hand-over is tried again when the server accepts no connections,
 	// before the client gets a RST. Default 30 s; it must be less than the redirector keeps its records.
 	HandoverTimeout time.Duration
+	// Pieces, if not nil, is through what responses come whose octets are on disk; without it they are the server's behind. The
+	// loop is its first user.
+	Pieces *pieces.Pool
+	// ReadTimeout is how long the disk may take for a piece before the client gets a RST, or the server behind the request if nothing was
+	// sent. Default 60 s.
+	ReadTimeout time.Duration
 	// Hits, if not nil, is told of each response, for the access log. The loop is its producer.
 	Hits *hits.Ring
 	// Limits are what clients may have.
@@ -140,12 +147,13 @@ func New(cfg Config) (*Loop, error) {
 	setDefault(&cfg.MaxConns, 65536)
 	setDefault(&cfg.MaxBuffers, 4096)
 	setDefault(&cfg.HandoverTimeout, 30*time.Second)
+	setDefault(&cfg.ReadTimeout, time.Minute)
 	cfg.Limits.setDefaults(cfg.MaxConns)
 	l := &Loop{cfg: cfg, st: tcpstate.NewStack(tcpstate.StackConfig{Control: cfg.Control, Flights: cfg.MaxConns})}
 	l.slots.init(cfg.MaxConns)
 	l.waits.init(cfg.MaxConns, cfg.Listener.TimeWait())
 	l.work.init(cfg.MaxConns, cfg.MaxBuffers)
-	l.work.hits = cfg.Hits
+	l.work.hits, l.work.disk = cfg.Hits, newDisk(cfg.Pieces)
 	l.give.init(cfg.MTU)
 	l.prefixes.init(cfg.MaxConns, &cfg.Limits)
 	l.slowHeads.rate, l.strays.rate = cfg.Limits.SlowHeads, cfg.Limits.Strays
@@ -173,6 +181,9 @@ func (l *Loop) Step(now tcpstate.Time) tcpstate.Time {
 		more = l.receive()
 		l.transmit()
 	}
+	if l.work.disk != nil {
+		l.takePieces()
+	}
 	l.expire()
 	l.waits.expire(now)
 	l.transmit()
@@ -184,7 +195,13 @@ func (l *Loop) Step(now tcpstate.Time) tcpstate.Time {
 	case l.ready.head != 0 || l.txUsed > 0:
 		return now + tcpstate.Time(txWait)
 	}
-	return l.wheel.next()
+	next := l.wheel.next()
+	if d := l.work.disk; d != nil && d.starved > 0 {
+		if look := now + d.wait(now); next == 0 || look < next {
+			next = look
+		}
+	}
+	return next
 }
 
 // Run steps until Stop, sleeping in Device.Wait. Config.Clock, CLOCK_MONOTONIC in nanoseconds, must be set. The caller
@@ -241,6 +258,12 @@ func (l *Loop) abortAll(now tcpstate.Time) {
 func (l *Loop) publish() {
 	l.count.Buffers = l.work.buffersInUse()
 	l.count.Connections[tcpstate.TimeWait] += l.waits.news()
+	if d := l.work.disk; d != nil {
+		d.grant(l.now)
+		d.pool.Publish()
+		l.count.PiecesRead, l.count.PieceWaits, l.count.DiskWaits = d.read, d.waits, d.stalls
+		l.count.Pieces, l.count.Readers = uint64(d.pool.Len()-d.pool.Free()), uint64(d.running)
+	}
 	l.count.publish()
 	if l.cfg.Hits != nil {
 		l.cfg.Hits.Publish()
@@ -260,6 +283,9 @@ func (l *Loop) onTimer(i uint32) {
 		l.retryHandover(i)
 		return
 	}
+	if l.diskHangs(i, s) {
+		return
+	}
 	if l.readsTooSlowly(s) {
 		l.abort(i, ShedSlowReader)
 		return
@@ -277,6 +303,10 @@ func (l *Loop) onTimer(i uint32) {
 	case tcpstate.TimedOut:
 		l.count.Shed[ShedStalled]++
 	case tcpstate.HeadExpired:
+		if l.work.reads(s) != nil { // the disk's fault
+			l.giveUpReading(i)
+			return
+		}
 		if !l.slowHeads.take(l.now) {
 			l.abort(i, ShedSlowHead)
 			return
@@ -310,8 +340,12 @@ func (l *Loop) live(i uint32) *slot {
 func (l *Loop) schedule(i uint32) {
 	s := l.slots.at(i)
 	l.noteState(s)
+	l.feed(s)
 	l.classify(i, s)
 	d := s.conn.Deadline(l.st)
+	if at := l.diskDeadline(s); at != 0 && (d == 0 || at < d) {
+		d = at
+	}
 	if s.flags&flagHanding != 0 {
 		d = l.work.at(s.work).retryAt
 	}

@@ -156,19 +156,23 @@ func (l *Loop) onSegment(i uint32) (anew bool) {
 		return false
 	}
 	l.work.acked(s, s.conn.AckedOff())
-	if s = l.advance(i, &in); s == nil {
-		return false
+	if s = l.advance(i, &in); s != nil {
+		l.afterInput(i, s)
 	}
+	return false
+}
+
+// afterInput does what follows when requests were looked at.
+func (l *Loop) afterInput(i uint32, s *slot) {
 	switch {
 	case s.conn.WantsTransmit(l.st, l.now):
 		l.markReady(i)
 	case s.conn.State() == tcpstate.TimeWait:
 		l.retire(i)
-		return false
+		return
 	}
 	l.work.settle(s)
 	l.schedule(i)
-	return false
 }
 
 // succeeds reports whether l.pkt, which does not fit s, opens a later connection of the same flow. A handshake leaves no

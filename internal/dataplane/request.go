@@ -92,7 +92,7 @@ func (l *Loop) serve(i uint32, data []byte) (used int) {
 			l.want(s, Reason(why))
 			return used
 		}
-		if !l.respond(s, r, data[used:used+n]) {
+		if !l.respond(i, r, data[used:used+n]) {
 			return used
 		}
 		used += n
@@ -124,8 +124,9 @@ func (s *slot) skip(behind []byte) (n int) {
 	return n
 }
 
-// respond begins the response to r, which was read from head, or wants a hand-over and reports false.
-func (l *Loop) respond(s *slot, r *httpwire.Request, head []byte) bool {
+// respond begins the response to r, which was read from head, or wants a hand-over, or has it wait for the disk, and reports false.
+func (l *Loop) respond(i uint32, r *httpwire.Request, head []byte) bool {
+	s := l.slots.at(i)
 	object := l.cfg.Store.Lookup(s.flow.Local, r)
 	if object == nil {
 		l.cfg.Store.Want(s.flow.Local, r)
@@ -144,16 +145,28 @@ func (l *Loop) respond(s *slot, r *httpwire.Request, head []byte) bool {
 		l.want(s, ReasonVariant)
 		return false
 	}
+	if response.OnDisk() && !l.fromDisk(i, s, object, &response) {
+		return false
+	}
 	n := uint32(len(head))
 	s.conn.Received(n, nil)
 	s.conn.Consume(n)
-	length, start := uint32(object.Len(response)), s.conn.WrittenOff()
+	length, start := uint32(0), s.conn.WrittenOff()
+	if !response.OnDisk() {
+		length = uint32(object.Len(response))
+	}
 	sent := sending{response: response, start: start, end: start + length}
 	if l.cfg.Hits != nil {
 		sent.hit = l.tellBegin(s, object, &sent, head)
 	}
 	l.work.push(s, object, sent)
-	s.conn.Write(length)
+	if response.OnDisk() {
+		s.conn.Promise()
+		reader := l.work.reads(s)
+		l.extend(s, reader, l.work.disk.pieces[reader.first].n)
+	} else {
+		s.conn.Write(length)
+	}
 	s.conn.SetKeepAlive(tcpstate.Time(object.Idle()) * tcpstate.Second)
 	if s.served < 1<<16-1 {
 		s.served++
@@ -180,7 +193,7 @@ func (l *Loop) afterRequests(i uint32, held []byte) *slot {
 			l.handOver(i, held)
 			return l.live(i)
 		}
-	case s.conn.PeerClosed() && len(held) > 0 && !l.work.full(s):
+	case s.conn.PeerClosed() && len(held) > 0 && !l.work.full(s) && l.work.reads(s) == nil:
 		l.wantHandover(i, ReasonHalfSent)
 		return l.live(i)
 	case s.conn.PeerClosed() && len(held) == 0:

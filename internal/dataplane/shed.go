@@ -55,7 +55,7 @@ func (l *Loop) classOf(s *slot) class {
 	switch state := s.conn.State(); {
 	case s.flags&flagHanding != 0:
 		return classNone
-	case state != tcpstate.Established && state != tcpstate.CloseWait && s.conn.AckedOff() == s.conn.WrittenOff():
+	case state != tcpstate.Established && state != tcpstate.CloseWait && s.conn.AckedOff() == s.conn.WrittenOff() && !s.conn.Promised():
 		return classOver
 	case !s.conn.Quiescent():
 		return classBusy
@@ -168,8 +168,8 @@ func (l *Loop) slowestReader() (slowest uint32) {
 
 // rate is how many octets in a second the client of s has acknowledged since measure, if that is long enough ago.
 func (l *Loop) rate(s *slot) tcpstate.Time {
-	if s.work == 0 {
-		return unmeasured // a RST that waits for a frame
+	if s.work == 0 || l.hasAll(s) {
+		return unmeasured // a RST that waits for a frame, or the disk that does
 	}
 	w := l.work.at(s.work)
 	took := l.now - w.since
@@ -215,18 +215,21 @@ func (l *Loop) buffer(i uint32) *tcpstate.RecvBuf {
 type Shed uint8
 
 const (
-	ShedOver       Shed = iota // for a new one: it was over already
-	ShedIdle                   // for a new one: it was at a request boundary
-	ShedHead                   // for a new one, or for another's octets: it was in the middle of a request
-	ShedReader                 // for a new one: it read slowly
-	ShedSlowHead               // its request did not come to an end, and the server has enough of such
-	ShedSlowReader             // it read more slowly than MinRate
-	ShedStalled                // it took nothing of its response for tcpstate.Config.StallTimeout
-	ShedPrefix                 // its prefix has MaxPerPrefix connections
+	ShedOver        Shed = iota // for a new one: it was over already
+	ShedIdle                    // for a new one: it was at a request boundary
+	ShedHead                    // for a new one, or for another's octets: it was in the middle of a request
+	ShedReader                  // for a new one: it read slowly
+	ShedSlowHead                // its request did not come to an end, and the server has enough of such
+	ShedSlowReader              // it read more slowly than MinRate
+	ShedStalled                 // it took nothing of its response for tcpstate.Config.StallTimeout
+	ShedPrefix                  // its prefix has MaxPerPrefix connections
+	ShedFileChanged             // the file that it was getting was changed
+	ShedFileFailed              // that could not be read
+	ShedFileSlow                // or not within Config.ReadTimeout
 	NumSheds
 )
 
-var shedNames = [NumSheds]string{"over", "idle", "head", "reader", "slow-head", "slow-reader", "stalled", "prefix-limit"}
+var shedNames = [NumSheds]string{"over", "idle", "head", "reader", "slow-head", "slow-reader", "stalled", "prefix-limit", "file-changed", "file-failed", "file-slow"}
 
 // String returns the reason as a metric's label.
 func (s Shed) String() string { return shedNames[s] }

@@ -94,6 +94,7 @@ func (w *simWorld) audit() {
 	w.auditQueues()
 	w.auditOurs()
 	w.auditHits()
+	w.auditDisk()
 }
 
 // auditOurs: the table for the steering program holds the connections that are ours, each once, and nothing else. What a

@@ -29,6 +29,7 @@ type simWorld struct {
 	states map[uint32]simState // of the slots after the last step
 	talks  []*simTalk
 	hits   simHits
+	disk   *simDisk // that reads what the loop asks for, or nil
 }
 
 // simSizes are the static objects: /0.txt has no octet, /1.txt has one, and so on.
@@ -50,18 +51,18 @@ const simIdle = 30 * time.Second
 // simStore is one cache for all worlds; simShortStore is another, whose connections may make 5 requests after the first; those of
 // simPatientStore are not given up for losses alone.
 var (
-	simStore        = sync.OnceValues(func() (*filecache.Cache, error) { return newSimStore(-1, simIdle) })
-	simShortStore   = sync.OnceValues(func() (*filecache.Cache, error) { return newSimStore(5, simIdle) })
-	simPatientStore = sync.OnceValues(func() (*filecache.Cache, error) { return newSimStore(-1, time.Hour/2) })
+	simStore        = sync.OnceValues(func() (*filecache.Cache, error) { return newSimStore(-1, simIdle, 0) })
+	simShortStore   = sync.OnceValues(func() (*filecache.Cache, error) { return newSimStore(5, simIdle, 0) })
+	simPatientStore = sync.OnceValues(func() (*filecache.Cache, error) { return newSimStore(-1, time.Hour/2, 0) })
 )
 
-// newSimStore returns what keeps connections for so many requests, and so long.
-func newSimStore(requests int, idle time.Duration) (*filecache.Cache, error) {
+// newSimStore returns what keeps connections for so many requests, and so long. Objects larger than memory are on disk, if that is not 0.
+func newSimStore(requests int, idle time.Duration, memory int64) (*filecache.Cache, error) {
 	dir, err := os.MkdirTemp("", "sim")
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // what was filled stays in memory
+	defer os.RemoveAll(dir) //nolint:errcheck // what was filled stays in memory, or open
 	types, root := filepath.Join(dir, "types"), filepath.Join(dir, "root")
 	if err := os.WriteFile(types, []byte("text/plain txt\n"), 0o600); err != nil {
 		return nil, err
@@ -69,7 +70,11 @@ func newSimStore(requests int, idle time.Duration) (*filecache.Cache, error) {
 	if err := os.Mkdir(root, 0o755); err != nil { //nolint:gosec // must be world-readable
 		return nil, err
 	}
-	cache, err := filecache.New(filecache.Options{Site: filecache.Site{Roots: []filecache.Root{{Prefix: "/", Dir: root}}}, MimeTypes: types, KeepAliveRequests: requests, KeepAliveTimeout: idle})
+	opts := filecache.Options{Site: filecache.Site{Roots: []filecache.Root{{Prefix: "/", Dir: root}}}, MimeTypes: types, KeepAliveRequests: requests, KeepAliveTimeout: idle, MaxObject: memory}
+	if memory > 0 {
+		opts.MaxFile = 1 << 30
+	}
+	cache, err := filecache.New(opts)
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +128,11 @@ func newSim(t *testing.T, seed uint64, path simPath, changes ...func(*simSetup))
 	if w.loop, err = New(s.loop); err != nil {
 		t.Fatal(err)
 	}
-	w.Serve(netsim.ServerFunc(func(now int64) int64 { return int64(w.loop.Step(tcpstate.Time(now))) }), w.audit)
+	w.Serve(netsim.ServerFunc(func(now int64) int64 {
+		next := w.loop.Step(tcpstate.Time(now))
+		w.disk.look()
+		return int64(next)
+	}), w.audit)
 	return w
 }
 
@@ -160,6 +169,9 @@ func (w *simWorld) end() {
 	if l.slots.used != 0 || l.work.usedWorks != 0 || l.wheel.held != 0 || c.Live() != 0 || c.Buffers != 0 || flights != 0 || runs != 0 {
 		w.t.Errorf("left: %d slots, %d works, %d timers, %d live, %d buffers, %d flights, %d runs",
 			l.slots.used, l.work.usedWorks, l.wheel.held, c.Live(), c.Buffers, flights, runs)
+	}
+	if d := l.work.disk; d != nil && (d.running != 0 || d.bare != 0 || d.starved != 0 || d.head != 0 || d.pool.Free() != d.pool.Len()) {
+		w.t.Errorf("left: %d readers, %d without a piece, %d that wait, %d pieces of %d", d.running, d.bare, d.starved, d.pool.Len()-d.pool.Free(), d.pool.Len())
 	}
 	for _, o := range l.work.objects {
 		if o != nil {

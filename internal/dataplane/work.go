@@ -22,9 +22,11 @@ type work struct {
 	giveUp  tcpstate.Time
 	since   tcpstate.Time // when the client's reading began to be measured
 	from    uint32        // stream offset that it had acknowledged then
+	reader  uint32        // index of one of disk's, or 0
 }
 
-// sending is one response and its place [start, end) in the stream of octets sent, modulo 2³².
+// sending is one response and its place [start, end) in the stream of octets sent, modulo 2³². Of one that is OnDisk it is what was
+// written and not acknowledged; there is one at most.
 type sending struct {
 	response   filecache.Response
 	start, end uint32
@@ -43,6 +45,7 @@ type workArena struct {
 	freeBufs  []uint32
 	freshBuf  uint32
 	usedWorks int
+	disk      *disk         // nil if nothing is read from there
 	hits      *hits.Ring    // that is told of what has ended, or nil
 	now       tcpstate.Time // of the step, for that
 }
@@ -123,7 +126,15 @@ func (a *workArena) push(s *slot, o *filecache.Object, r sending) {
 }
 
 // full reports whether s may not begin another response.
-func (a *workArena) full(s *slot) bool { return s.work != 0 && a.all[s.work].n == window }
+func (a *workArena) full(s *slot) bool {
+	if s.work == 0 {
+		return false
+	}
+	if r := a.reads(s); r != nil && (!r.begun && r.held == 0 || r.begun && r.written < r.length) {
+		return true // what comes behind it has no place yet
+	}
+	return a.all[s.work].n == window
+}
 
 // acked forgets the responses of s that end at or before the stream offset off.
 func (a *workArena) acked(s *slot, off uint32) {
@@ -133,9 +144,19 @@ func (a *workArena) acked(s *slot, off uint32) {
 	w := &a.all[s.work]
 	objs := a.objects[int(s.work)*window : int(s.work+1)*window]
 	done := 0
-	for done < int(w.n) && int32(off-w.sent[done].end) >= 0 {
-		if r := &w.sent[done]; r.hit != 0 {
-			a.tellEnd(r, off)
+	for done < int(w.n) {
+		r := &w.sent[done]
+		if r.response.OnDisk() && a.ackedFromDisk(w, r, off) {
+			break
+		}
+		if int32(off-r.end) < 0 {
+			break
+		}
+		if r.hit != 0 {
+			a.tellEnd(w, r, off)
+		}
+		if r.response.OnDisk() {
+			a.stopReading(s)
 		}
 		done++
 	}
@@ -148,13 +169,28 @@ func (a *workArena) acked(s *slot, off uint32) {
 	w.n -= uint8(done)
 }
 
+// ackedFromDisk moves what of r was not acknowledged, and reports whether there is more to come.
+func (a *workArena) ackedFromDisk(w *work, r *sending, off uint32) (more bool) {
+	reader := &a.disk.readers[w.reader]
+	if n := int32(min(off-r.start, r.end-r.start)); int32(off-r.start) > 0 {
+		r.start += uint32(n)
+		a.disk.acked(w.reader, reader.pos+uint64(n))
+	}
+	return reader.written < reader.length
+}
+
 // read fills dst with the octets of the stream of s from offset off on, and returns how many there were.
 func (a *workArena) read(s *slot, dst []byte, off uint32) int {
 	w := &a.all[s.work]
 	n := 0
 	for k := 0; k < int(w.n) && n < len(dst); k++ {
 		r := &w.sent[k]
-		if at := off + uint32(n); at-r.start < r.end-r.start {
+		at := off + uint32(n)
+		switch {
+		case at-r.start >= r.end-r.start:
+		case r.response.OnDisk():
+			n += a.disk.readAt(w.reader, dst[n:], a.disk.readers[w.reader].pos+uint64(at-r.start))
+		default:
 			n += a.objects[int(s.work)*window+k].ReadAt(r.response, dst[n:], at-r.start)
 		}
 	}
@@ -166,7 +202,7 @@ func (a *workArena) settle(s *slot) {
 	if s.work == 0 {
 		return
 	}
-	if w := &a.all[s.work]; w.n == 0 && w.buf == 0 && s.flags&flagHanding == 0 {
+	if w := &a.all[s.work]; w.n == 0 && w.buf == 0 && w.reader == 0 && s.flags&flagHanding == 0 {
 		a.dropWork(s)
 	}
 }
@@ -178,9 +214,10 @@ func (a *workArena) dropWork(s *slot) {
 	w := &a.all[s.work]
 	for k := range w.sent[:w.n] {
 		if r := &w.sent[k]; r.hit != 0 {
-			a.tellEnd(r, s.conn.SentOff())
+			a.tellEnd(w, r, s.conn.SentOff())
 		}
 	}
+	a.stopReading(s)
 	a.dropBuffer(s)
 	clear(a.objects[int(s.work)*window : int(s.work+1)*window])
 	w.chain = a.free
