@@ -28,7 +28,7 @@ func (d *daemon) facts() map[string]string {
 
 // families are the daemon's metrics. Their names are relied upon by others.
 func (d *daemon) families() []metrics.Family {
-	return slices.Concat(d.loopFamilies(), d.cacheFamilies(), d.accessLogFamilies(), d.kernelFamilies())
+	return slices.Concat(d.loopFamilies(), d.diskFamilies(), d.cacheFamilies(), d.accessLogFamilies(), d.kernelFamilies())
 }
 
 func (d *daemon) loopFamilies() []metrics.Family {

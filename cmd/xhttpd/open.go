@@ -50,7 +50,7 @@ func (d *daemon) openBuiltin(ctx context.Context) (err error) {
 
 func (d *daemon) openCache(ctx context.Context) (err error) {
 	opts := filecache.Options{
-		Site: d.apache.site(), Budget: int64(d.cfg.CacheSize), MaxObject: int64(d.cfg.MaxObject),
+		Site: d.apache.site(), Budget: int64(d.cfg.CacheSize), MaxObject: int64(d.cfg.MaxObject), MaxFile: int64(d.cfg.MaxFile),
 		QueryIgnored: texts(d.cfg.QueryIgnored), Reprove: d.cfg.Reprove, ProofRate: d.cfg.ProofRate,
 		KeepAliveTimeout: d.cfg.KeepAliveTimeout, KeepAliveRequests: d.keepAliveRequests(),
 		Dynamic: d.cfg.Dynamic, MimeTypes: d.cfg.MimeTypes, SloppyMime: d.cfg.SloppyMime, Logger: d.log,
@@ -174,7 +174,7 @@ func (d *daemon) addresses() ([]netip.Addr, error) {
 	return served, nil
 }
 
-func (d *daemon) openLoops(context.Context) error {
+func (d *daemon) openLoops(ctx context.Context) error {
 	control := d.congestionControl(&d.sysctls)
 	var mac wire.MAC
 	copy(mac[:], d.iface.HardwareAddr)
@@ -187,7 +187,7 @@ func (d *daemon) openLoops(context.Context) error {
 			Device: socket, PartialChecksums: socket.PartialChecksums(), Handover: injector, Store: d.cache, Listener: d.listener, Ours: d.ours, Control: control,
 			Clock: d.clock, Unix: func() int64 { return time.Now().Unix() }, LocalMAC: mac, MTU: d.largest(),
 			MaxConns: d.cfg.MaxConnections, MaxBuffers: d.cfg.MaxBuffers,
-			Limits: d.limits(), Hits: d.hitsOf(queue),
+			Limits: d.limits(), Hits: d.hitsOf(queue), Pieces: d.piecesFor(ctx),
 		})
 		if err != nil {
 			return err

@@ -39,8 +39,9 @@ type Daemon struct {
 
 	Poll string `enum:"auto,interrupt,spin" default:"auto" help:"How packets are waited for: 'interrupt' sleeps until some come; 'spin' never sleeps, and wants a processor for each queue; 'auto' looks for 20 µs, then sleeps."`
 
-	CacheSize  Size     `default:"256MiB" help:"Memory for files. Units are kB, MB, GB, KiB, MiB, GiB."`
-	MaxObject  Size     `placeholder:"SIZE" help:"Largest file that is held. Without it, an eighth of the cache's size."`
+	CacheSize Size `default:"256MiB" help:"Memory for files. Units are kB, MB, GB, KiB, MiB, GiB."`
+	MaxObject Size `placeholder:"SIZE" help:"Largest file that is held. Without it, an eighth of the cache's size."`
+	Disk
 	Dynamic    []string `default:"cgi-bin" sep:"," help:"A path that contains this text is never static; may be repeated."`
 	SloppyMime bool     `help:"Files of unknown types are text/html. Only with '--backend builtin'."`
 
@@ -96,6 +97,9 @@ func (c *Daemon) Validate() error {
 		return err
 	}
 	if err := c.AccessLog.validate(); err != nil {
+		return err
+	}
+	if err := c.Disk.validate(); err != nil {
 		return err
 	}
 	switch {

@@ -112,7 +112,7 @@ func daemon(t *testing.T, change func(*Daemon)) Daemon {
 		Reprove: time.Minute, ProofRate: 200,
 		KeepAliveTimeout: 5 * time.Second, KeepAliveRequests: 100, HeadTimeout: 20 * time.Second, StallTimeout: 5 * time.Minute,
 		Limits:         Limits{Prefix4: 32, Prefix6: 64, MinRate: 128, MinRatePeriod: 5 * time.Minute, SlowHeads: 2, Strays: 10000},
-		MaxConnections: 65536, MaxBuffers: 4096, Grace: 30 * time.Second, AccessLog: AccessLog{Format: "combined"},
+		MaxConnections: 65536, MaxBuffers: 4096, Grace: 30 * time.Second, AccessLog: AccessLog{Format: "combined"}, Disk: Disk{PieceMemory: 64 << 20},
 	}
 	if err := d.Admin.UnmarshalText([]byte("127.0.0.1:9180")); err != nil {
 		t.Fatal(err)
@@ -180,6 +180,9 @@ func TestValidate(t *testing.T) {
 		{"admin off", func(d *Daemon) { d.Admin = Admin{} }, ""},
 		{"tiny cache", func(d *Daemon) { d.CacheSize = 1000 }, "--cache-size"},
 		{"object larger than the cache", func(d *Daemon) { d.MaxObject = 1 << 30 }, "--max-object"},
+		{"files of a tebibyte", func(d *Daemon) { d.MaxFile = 1 << 40 }, "--max-file"},
+		{"large files", func(d *Daemon) { d.MaxFile = 1<<40 - 1 }, ""},
+		{"tiny pieces", func(d *Daemon) { d.PieceMemory = 1<<20 - 1 }, "--piece-memory"},
 		{"object as large as the cache", func(d *Daemon) { d.MaxObject = d.CacheSize }, ""},
 		{"half a second", func(d *Daemon) { d.KeepAliveTimeout = 1500 * time.Millisecond }, "--keepalive-timeout"},
 		{"no time", func(d *Daemon) { d.KeepAliveTimeout = 0 }, "--keepalive-timeout"},
