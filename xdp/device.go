@@ -65,6 +65,21 @@ func Driver(ifname string) (string, error) {
 	return name, nil
 }
 
+// Segments reports whether a device cuts what the kernel's TCP gives it into packets (TSO). If not, the kernel does, in one go just before
+// (GSO).
+func Segments(ifname string) (bool, error) {
+	e, err := ethtool.NewEthtool()
+	if err != nil {
+		return false, fmt.Errorf("ask for the offloads of %q: %w", ifname, err)
+	}
+	defer e.Close()
+	on, err := e.Features(ifname)
+	if err != nil {
+		return false, fmt.Errorf("ask for the offloads of %q: %w", ifname, err)
+	}
+	return on["tx-tcp-segmentation"], nil
+}
+
 // Addresses returns the IP addresses of an interface, without zones.
 func Addresses(ifname string) ([]netip.Addr, error) {
 	iface, err := net.InterfaceByName(ifname)

@@ -44,6 +44,7 @@ type Sample struct {
 	Memory    float64 `json:"memory"` // of the server's processes, MiB (proportional set size)
 	Errors    int     `json:"errors,omitempty"`
 	Disturbed bool    `json:"disturbed,omitempty"` // by others on this machine or its host
+	Left      bool    `json:"left,omitempty"`      // by xhttpd to the server behind, for the length of the response (--kernel-above)
 	Limited   bool    `json:"limited,omitempty"`   // the client says that it, not the server, was the limit
 }
 

@@ -38,6 +38,7 @@ func (c *Cell) notes() string {
 		is   func(*Sample) bool
 	}{
 		{"disturbed", func(s *Sample) bool { return s.Disturbed }},
+		{"left to Apache", func(s *Sample) bool { return s.Left }},
 		{"limited by the client", func(s *Sample) bool { return s.Limited }},
 		{"with errors", func(s *Sample) bool { return s.Errors > 0 }},
 	} {

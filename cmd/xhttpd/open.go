@@ -29,7 +29,7 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	if d.iface, err = net.InterfaceByName(d.cfg.Interface); err != nil {
 		return fmt.Errorf("find interface %q: %w", d.cfg.Interface, err)
 	}
-	for _, step := range []func(context.Context) error{d.openBuiltin, d.openCache, d.openRedirector, d.openXDP, d.openAccessLog, d.openLoops, d.openAdmin} {
+	for _, step := range []func(context.Context) error{d.openBuiltin, d.openCache, d.openRedirector, d.openXDP, d.openPolicy, d.openAccessLog, d.openLoops, d.openAdmin} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -153,6 +153,19 @@ func (d *daemon) openXDP(context.Context) error {
 	return nil
 }
 
+// openPolicy decides which responses are the server's behind for their length. Whether packets are copied, the sockets know.
+func (d *daemon) openPolicy(context.Context) error {
+	segments, err := xdp.Segments(d.cfg.Interface)
+	if err != nil {
+		d.log.Warn("whether the device segments is not known; taken for no", "err", err)
+	}
+	how := config.Sending{ZeroCopy: d.sockets[0].ZeroCopy(), Segments: segments}
+	var why string
+	d.kernelAbove, why = d.cfg.KernelAbove.Above(how)
+	d.log.Info("longest response that is not left to the server behind", "octets", d.kernelAbove, "why", why)
+	return nil
+}
+
 // spins is how long a socket looks for packets before it sleeps; 0 is the default.
 var spins = map[string]time.Duration{config.PollInterrupt: -1, config.PollSpin: time.Hour}
 
@@ -185,7 +198,8 @@ func (d *daemon) openLoops(ctx context.Context) error {
 		}
 		loop, err := dataplane.New(dataplane.Config{
 			Device: socket, PartialChecksums: socket.PartialChecksums(), Handover: injector, Store: d.cache, Listener: d.listener, Ours: d.ours, Control: control,
-			Clock: d.clock, Unix: func() int64 { return time.Now().Unix() }, LocalMAC: mac, MTU: d.largest(),
+			KernelAbove: d.kernelAbove,
+			Clock:       d.clock, Unix: func() int64 { return time.Now().Unix() }, LocalMAC: mac, MTU: d.largest(),
 			MaxConns: d.cfg.MaxConnections, MaxBuffers: d.cfg.MaxBuffers,
 			Limits: d.limits(), Hits: d.hitsOf(queue), Pieces: d.piecesFor(ctx),
 		})

@@ -33,19 +33,20 @@ type daemon struct {
 	clock  func() tcpstate.Time
 	iface  *net.Interface // as it was in the beginning
 
-	builtin    *backend.Server // nil if another server is behind
-	cache      *filecache.Cache
-	redirector *redirect.Redirector
-	program    *xdp.Program
-	ours       *dataplane.Ours // in the program's memory
-	sysctls    redirect.Sysctls
-	listener   *tcpstate.Listener // of all loops
-	sockets    []*xdp.Socket
-	hits       []*hits.Ring      // of the loops, for the access log; nil if there is none
-	accessLog  *accesslog.Log    // or nil
-	loops      []*dataplane.Loop // loop k serves socket k, which serves queue k
-	heart      heart
-	admin      *metrics.Server // nil if off
+	builtin     *backend.Server // nil if another server is behind
+	cache       *filecache.Cache
+	redirector  *redirect.Redirector
+	program     *xdp.Program
+	ours        *dataplane.Ours // in the program's memory
+	sysctls     redirect.Sysctls
+	listener    *tcpstate.Listener // of all loops
+	sockets     []*xdp.Socket
+	kernelAbove uint64            // octets of a response beyond which the server behind has it
+	hits        []*hits.Ring      // of the loops, for the access log; nil if there is none
+	accessLog   *accesslog.Log    // or nil
+	loops       []*dataplane.Loop // loop k serves socket k, which serves queue k
+	heart       heart
+	admin       *metrics.Server // nil if off
 
 	reopen <-chan os.Signal // asks for a new file of the access log
 	aside  sync.WaitGroup   // what runs beside the loops, until its context ends

@@ -15,6 +15,7 @@ type Reason uint8
 const (
 	ReasonMiss      = Reason(httpwire.NumReasons) + iota // not in the cache (any more, or yet)
 	ReasonVariant                                        // the object has this response only from Apache
+	ReasonLarge                                          // the response is longer than KernelAbove
 	ReasonSlowHead                                       // the rest of the request did not come
 	ReasonHalfSent                                       // the client closed in the middle of a request
 	ReasonConnLimit                                      // MaxConns reached
@@ -25,7 +26,7 @@ const (
 	NumReasons
 )
 
-var reasonNames = [...]string{"miss", "variant", "slow-head", "half-sent", "connection-limit", "buffer-limit", "shutdown", "piece-limit", "disk"}
+var reasonNames = [...]string{"miss", "variant", "large", "slow-head", "half-sent", "connection-limit", "buffer-limit", "shutdown", "piece-limit", "disk"}
 
 // String returns the reason as a metric's label.
 func (r Reason) String() string {

@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"errors"
+	"math"
 	"sync/atomic"
 	"time"
 
@@ -56,6 +57,8 @@ type Config struct {
 	Listener *tcpstate.Listener
 	// PartialChecksums says that the Device adds to the TCP checksums of what is sent all but the pseudo-header's sum.
 	PartialChecksums bool
+	// KernelAbove is the most octets of a response that is sent here: the kernel does better with longer ones. 0 is any number.
+	KernelAbove uint64
 	// Ours, if not nil, is told which connections are held here. All loops of an interface share one.
 	Ours *Ours
 	// Control is the algorithm of congestion control.
@@ -148,6 +151,9 @@ func New(cfg Config) (*Loop, error) {
 	setDefault(&cfg.MaxBuffers, 4096)
 	setDefault(&cfg.HandoverTimeout, 30*time.Second)
 	setDefault(&cfg.ReadTimeout, time.Minute)
+	if cfg.KernelAbove == 0 {
+		cfg.KernelAbove = math.MaxUint64
+	}
 	cfg.Limits.setDefaults(cfg.MaxConns)
 	l := &Loop{cfg: cfg, st: tcpstate.NewStack(tcpstate.StackConfig{Control: cfg.Control, Flights: cfg.MaxConns})}
 	l.slots.init(cfg.MaxConns)

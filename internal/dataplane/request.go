@@ -145,6 +145,11 @@ func (l *Loop) respond(i uint32, r *httpwire.Request, head []byte) bool {
 		l.want(s, ReasonVariant)
 		return false
 	}
+	whole := object.Len(response)
+	if whole > l.cfg.KernelAbove {
+		l.want(s, ReasonLarge)
+		return false
+	}
 	if response.OnDisk() && !l.fromDisk(i, s, object, &response) {
 		return false
 	}
@@ -153,7 +158,7 @@ func (l *Loop) respond(i uint32, r *httpwire.Request, head []byte) bool {
 	s.conn.Consume(n)
 	length, start := uint32(0), s.conn.WrittenOff()
 	if !response.OnDisk() {
-		length = uint32(object.Len(response))
+		length = uint32(whole)
 	}
 	sent := sending{response: response, start: start, end: start + length}
 	if l.cfg.Hits != nil {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/cilium/ebpf"
@@ -108,6 +109,27 @@ func checkQueues(m *machine) []Result {
 			fmt.Sprintf("ethtool -L %s combined %d, or rx %d where the driver has no combined ones.", m.cfg.Interface, cpus, cpus))
 	}
 	return ok("%d receive queues, each with a thread, %d KiB of locked memory in all", n, n*socketMemory>>10)
+}
+
+// zeroCopy reports whether sockets will do without copies, so far as the driver says it.
+func zeroCopy(m *machine) bool {
+	f, err := m.features(m.link.Attrs().Index)
+	return err == nil && f&featureZeroCopy != 0 && m.cfg.ZeroCopy != config.ZeroCopyOff && m.cfg.Mode != config.ModeGeneric
+}
+
+func checkKernelAbove(m *machine) []Result {
+	if m.linkErr != nil {
+		return nil
+	}
+	segments, err := m.segments(m.cfg.Interface)
+	octets, why := m.cfg.KernelAbove.Above(config.Sending{ZeroCopy: zeroCopy(m), Segments: segments})
+	if err != nil {
+		why += "; " + err.Error()
+	}
+	if octets == math.MaxUint64 {
+		return ok("no response is left to the server behind for its length (%s)", why)
+	}
+	return ok("responses of more than %s are left to the server behind, and their connections with them (%s)", config.Size(octets), why)
 }
 
 func checkMTU(m *machine) []Result {

@@ -10,6 +10,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/xhttpd/xhttpd/internal/config"
+	"github.com/xhttpd/xhttpd/xdp"
 )
 
 // Level says how a check went.
@@ -53,6 +54,7 @@ var checks = []check{
 	{"mtu", checkMTU},
 	{"xdp", checkXDP},
 	{"queues", checkQueues},
+	{"kernel-above", checkKernelAbove},
 	{"other-xdp", checkOtherXDP},
 	{"sysctls", checkSysctls},
 	{"rp-filter", checkRPFilter},
@@ -84,6 +86,7 @@ type machine struct {
 	linkErr error
 
 	features  func(ifindex int) (features, error)
+	segments  func(ifname string) (bool, error)
 	multipath func(port uint16) ([]netip.Addr, error) // listeners that speak Multipath TCP
 }
 
@@ -95,7 +98,7 @@ func Run(cfg *config.Common, apache *Apache) []Result {
 	m := &machine{
 		cfg: cfg, apache: apache,
 		procSys: os.DirFS("/proc/sys"), procNet: os.DirFS("/proc/thread-self/net"),
-		features: deviceFeatures, multipath: multipathListeners,
+		features: deviceFeatures, segments: xdp.Segments, multipath: multipathListeners,
 	}
 	m.link, m.linkErr = netlink.LinkByName(cfg.Interface)
 	return m.run(checks)

@@ -38,6 +38,7 @@ func host(t *testing.T) *machine {
 		procNet:   fstest.MapFS{"tcp": file(headline), "tcp6": file(headline + listen6("::", 80))},
 		link:      &netlink.Device{LinkAttrs: netlink.LinkAttrs{Name: "eth0", MTU: 1500, EncapType: "ether", Flags: net.FlagUp, RawFlags: 0x40}},
 		features:  func(int) (features, error) { return featureBasic | featureRedirect, nil },
+		segments:  func(string) (bool, error) { return false, nil },
 		multipath: func(uint16) ([]netip.Addr, error) { return nil, nil },
 	}
 }
@@ -161,6 +162,22 @@ func TestChecks(t *testing.T) {
 		}, checkXDP, Fail, "cannot be had"},
 		{"generic asked for", func(m *machine) { m.cfg.Mode = config.ModeGeneric }, checkXDP, Warn, "generic mode as asked for"},
 		{"silent driver", func(m *machine) { m.features = func(int) (features, error) { return 0, errors.New("silence") } }, checkXDP, Warn, "silence"},
+		{"copies", func(*machine) {}, checkKernelAbove, OK, "more than 1MiB are left to the server behind, and their connections with them (packets are copied)"},
+		{"copies, TSO", func(m *machine) { m.segments = func(string) (bool, error) { return true, nil } }, checkKernelAbove, OK, "more than 256KiB"},
+		{"offloads not known", func(m *machine) { m.segments = func(string) (bool, error) { return false, errors.New("silence") } }, checkKernelAbove, OK,
+			"more than 1MiB are left to the server behind, and their connections with them (packets are copied; silence)"},
+		{"zero copy, TSO", func(m *machine) {
+			m.segments = func(string) (bool, error) { return true, nil }
+			m.features = func(int) (features, error) { return 0xff, nil }
+		}, checkKernelAbove, OK, "no response is left to the server behind for its length (zero copy)"},
+		{"zero copy that generic mode lacks", func(m *machine) {
+			m.features, m.cfg.Mode = func(int) (features, error) { return 0xff, nil }, config.ModeGeneric
+		}, checkKernelAbove, OK, "more than 1MiB"},
+		{"all kept", func(m *machine) {
+			if err := m.cfg.KernelAbove.UnmarshalText([]byte("off")); err != nil {
+				t.Fatal(err)
+			}
+		}, checkKernelAbove, OK, "(as asked for)"},
 		{"other XDP", func(*machine) {}, checkOtherXDP, OK, "no other"},
 		{"listener", func(*machine) {}, checkListener, OK, "somebody listens on port 80"},
 		{"no listener", func(m *machine) { m.cfg.Port = 81 }, checkListener, Warn, "nobody listens on port 81"},
