@@ -280,3 +280,28 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 		})
 	}
 }
+
+// A server remembers for a minute whose connections it has ended. Who comes from the same port again, in another process, is let in only if its
+// timestamps go on, or, without them, its sequence numbers (RFC 6191).
+func TestPortsOfAnEarlierRun(t *testing.T) {
+	client, server := nstest.Pair(t, nstest.Options{WireLike: true})
+	serve(t, server)
+	for _, timestamps := range []bool{true, false} {
+		for turn := range 2 {
+			g := open(t, client, xload.Config{
+				Load:   xload.Load{Connections: 1, NewConnections: true, Targets: []xload.Target{{Path: "/close/300", Weight: 1, Length: 300}}},
+				Server: at(server.IPv4), Sources: []netip.Addr{client.IPv4}, FirstPort: 2000, LastPort: 2009, Timestamps: timestamps,
+			})
+			phase := short
+			if turn == 0 { // a clock that begins anew would be behind this one
+				phase.Duration = 2 * time.Second
+			}
+			if r := run(t, g, phase); r.TCP.ChallengedACKs > 0 {
+				t.Errorf("timestamps %v, turn %d: %d of %d SYNs were refused", timestamps, turn, r.TCP.ChallengedACKs, r.TCP.Opened)
+			}
+			if err := g.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}

@@ -19,7 +19,7 @@ type Config struct {
 	Window              uint32 // receive window, octets
 	Timestamps, SACK    bool
 	Conns               int   // at once, those that are ending included
-	Epoch               int64 // what a clock that all runs share has shown at time 0, nanoseconds: for initial sequence numbers
+	Epoch               int64 // what a clock that all runs share has shown at time 0, nanoseconds: for timestamps and initial sequence numbers
 	FirstPlace          int   // where the search for a free port begins: not the same in each run, as servers remember
 	Reassembly          int   // segments that wait for those before them, at most
 }
@@ -184,7 +184,7 @@ func (s *Stack) find(f *wire.Flow) int32 {
 }
 
 // SetTime tells the stack the time before a batch of calls.
-func (s *Stack) SetTime(now int64) { s.tsval = uint32(now / 1_000_000) }
+func (s *Stack) SetTime(now int64) { s.tsval = uint32((s.cfg.Epoch + now) / 1_000_000) }
 
 // Open sends a SYN for a new connection and returns its index, or ok is false while all ports or places are in use. An event
 // with Opened or Reset will tell what became of it; it is up to the caller to give up.
