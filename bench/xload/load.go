@@ -20,6 +20,8 @@ type Load struct {
 	Connections    int           // at once. Default 64
 	Pipeline       int           // requests under way on each. Default 1
 	NewConnections bool          // one for each request
+	PerConnection  int           // requests on a connection, before the client ends it; 0: any
+	InTurn         bool          // a connection asks for the targets in their order, from the first one; else they are drawn
 	Think          time.Duration // of a closed loop: from the last response to the next request
 	Timeout        time.Duration // of a request. Default 10 s
 	OpenRate       int           // new connections in a second when the load begins. Default 50,000
@@ -39,7 +41,13 @@ func (c *Load) setDefaults() {
 	if c.NewConnections {
 		c.Pipeline = 1
 	}
+	if c.PerConnection > 0 || c.InTurn { // they count by connection
+		c.Pipeline = 1
+	}
 }
+
+// brief reports whether many connections are ending at a time.
+func (c *Load) brief() bool { return c.NewConnections || c.PerConnection > 0 }
 
 // receiveBatch is how many frames are taken at once.
 const receiveBatch = 256
@@ -56,9 +64,10 @@ type user struct {
 	sent     uint16 // of these, sent on this connection: the oldest ones
 	up       bool   // the connection is open
 	thinking bool
-	waiting  bool  // it must not connect again yet
-	dirty    bool  // on the list of those that have something to do
-	since    int64 // when its connection was asked for
+	waiting  bool   // it must not connect again yet
+	dirty    bool   // on the list of those that have something to do
+	answered uint32 // on this connection
+	since    int64  // when its connection was asked for
 }
 
 // pending is a request under way.

@@ -171,7 +171,7 @@ func (o *Opened) generator() (err error) {
 		Device: device, LocalMAC: o.path.local, RemoteMAC: o.path.next,
 		Remote: wire.AddrFrom(c.Server.Addr()), RemotePort: c.Server.Port(), Sources: sources, FirstPort: c.FirstPort, LastPort: c.LastPort,
 		MTU: o.path.iface.MTU, Window: uint32(c.Window), Timestamps: c.Timestamps, SACK: !c.NoSACK,
-		Conns: conns(c.Connections, c.NewConnections), Reassembly: 4096,
+		Conns: conns(c.Connections, c.brief()), Reassembly: 4096,
 		Epoch: boot.Nano(), FirstPlace: int(rand.Uint32() >> 1),
 	}, clock())
 	if err != nil {

@@ -83,6 +83,25 @@ func TestNewConnections(t *testing.T) {
 	}
 }
 
+// Each connection asks in turn, from the first path on, so often as it shall.
+func TestInTurn(t *testing.T) {
+	s := newSim(t)
+	asked, next := map[wire.Flow]int{}, []string{"/a", "/b", "/b", "/a", "/b"}
+	s.handle = func(path string, _ int) (string, bool) {
+		if n := asked[s.pkt.Flow]; n == len(next) || path != next[n] {
+			t.Errorf("request %d of a connection is for %s", n, path)
+		}
+		asked[s.pkt.Flow]++
+		return ok(path), false
+	}
+	targets := []Target{{Path: "/a", Weight: 1, Length: -1}, {Path: "/b", Weight: 9, Length: -1}, {Path: "/b", Weight: 1, Length: -1}}
+	r := s.generator(Load{Connections: 4, PerConnection: len(next), InTurn: true, Targets: targets}).Run(brief(0))
+	wantErrors(t, r, nil)
+	if r.Requests < 1000 || r.Requests/uint64(len(next)) > uint64(len(asked)) {
+		t.Errorf("%d requests on %d connections", r.Requests, len(asked))
+	}
+}
+
 // A server may close an idle connection, also just before a request comes: that is sent again.
 func TestServerCloses(t *testing.T) {
 	s := newSim(t)

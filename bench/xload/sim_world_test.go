@@ -83,7 +83,7 @@ func (s *sim) generator(load Load) *Generator {
 	stack, err := tcpclient.New(tcpclient.Config{
 		Device: s, LocalMAC: wire.MAC{2, 0, 0, 0, 0, 1}, RemoteMAC: wire.MAC{2, 0, 0, 0, 0, 2}, Remote: simServer, RemotePort: 80,
 		Sources: []wire.Addr{simClient}, FirstPort: 1024, LastPort: 65535, MTU: 1500, Window: 1 << 18, SACK: true,
-		Conns: conns(load.Connections, load.NewConnections), Reassembly: 64,
+		Conns: conns(load.Connections, load.brief()), Reassembly: 64,
 	}, s.now)
 	if err != nil {
 		s.t.Fatal(err)

@@ -68,12 +68,15 @@ func (g *Generator) complete(u int32) bool {
 	t := &g.targets[p.target]
 	why := g.judge(x, t)
 	g.meter.done(p.intended, g.now, t.class, x.got, why)
-	shut := x.shut || g.cfg.NewConnections
+	x.answered++
+	shut := x.shut || g.cfg.NewConnections || g.cfg.PerConnection > 0 && int(x.answered) >= g.cfg.PerConnection
 	x.begin()
+	conn := x.conn
+	if shut {
+		g.detach(u)
+	}
 	g.pop(u)
 	if shut {
-		conn := x.conn
-		g.detach(u)
 		g.stack.Leave(conn, g.now)
 		return false
 	}
@@ -144,7 +147,7 @@ func (g *Generator) detach(u int32) {
 	}
 	g.owners[x.conn] = none
 	x.drop(g.heads)
-	x.conn, x.up, x.sent = none, false, 0
+	x.conn, x.up, x.sent, x.answered = none, false, 0, 0
 	g.mark(u)
 }
 
@@ -239,10 +242,18 @@ func (g *Generator) ask(u int32, intended int64) {
 	x := &g.users[u]
 	x.count++
 	g.underway++
-	*g.pending(u, int(x.count)-1) = pending{intended: intended, begun: g.now, target: g.draw.draw(g.rnd)}
+	*g.pending(u, int(x.count)-1) = pending{intended: intended, begun: g.now, target: g.choose(x)}
 	if x.count == 1 {
 		g.wheel.Set(u, g.now+int64(g.cfg.Timeout))
 	}
+}
+
+// choose returns what a user asks for next.
+func (g *Generator) choose(x *user) int32 {
+	if g.cfg.InTurn {
+		return int32(int(x.answered) % len(g.targets))
+	}
+	return g.draw.draw(g.rnd)
 }
 
 func (g *Generator) connect(u int32) {

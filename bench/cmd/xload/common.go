@@ -31,6 +31,8 @@ type load struct {
 	Connections    int           `short:"c" default:"64" group:"How" help:"Connections at once."`
 	Pipeline       int           `default:"1" group:"How" help:"Requests under way on each connection."`
 	NewConnections bool          `short:"n" group:"How" help:"A new connection for each request."`
+	PerConnection  int           `placeholder:"N" group:"How" help:"Requests on a connection, which then is ended and followed by another."`
+	InTurn         bool          `group:"How" help:"Each connection asks for the list's paths in their order, instead of by their weight."`
 	Timeout        time.Duration `default:"10s" group:"How" help:"Longest time from a request to its response."`
 	OpenRate       int           `default:"50000" group:"How" help:"Connections that are opened in a second at the beginning."`
 	Poisson        bool          `group:"How" help:"Arrivals of an open loop are random (a Poisson process), not evenly spaced."`
@@ -56,10 +58,13 @@ func (l *load) open(ctx context.Context, think time.Duration) (*xload.Opened, er
 	cfg := xload.Config{
 		Load: xload.Load{
 			Fields: l.Header, Status: l.Status, Sum: l.Sum, Connections: l.Connections, Pipeline: l.Pipeline,
-			NewConnections: l.NewConnections, Think: think, Timeout: l.Timeout, OpenRate: l.OpenRate, Poisson: l.Poisson, Seed: l.Seed,
+			NewConnections: l.NewConnections, PerConnection: l.PerConnection, InTurn: l.InTurn, Think: think, Timeout: l.Timeout, OpenRate: l.OpenRate, Poisson: l.Poisson, Seed: l.Seed,
 		},
 		Interface: l.Interface, Sources: xload.Expand(l.Source), Generic: l.Generic, Timestamps: l.Timestamps, NoSACK: l.NoSACK,
 		Window: l.Window, Ring: l.Ring, Spin: l.Spin,
+	}
+	if l.PerConnection < 0 {
+		return nil, usageError{errors.New("requests on a connection must be positive")}
 	}
 	if l.Connections < 1 || l.Pipeline < 1 || l.Timeout <= 0 || l.OpenRate < 1 {
 		return nil, usageError{errors.New("connections, pipeline, time-out and open rate must be positive")}
