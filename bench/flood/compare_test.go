@@ -60,8 +60,8 @@ func scenes() []scene {
 	}
 	// At full speed the generator gets further the less the server's end of the cable does at once; so also at the same rates.
 	for _, rate := range []int{50_000, 150_000} {
-		for _, kind := range []flood.Kind{flood.SYN, flood.ACK} {
-			list = append(list, scene{fmt.Sprintf("%s, %d/s", kind, rate), flood.Config{Kind: kind, Rate: rate}})
+		for _, kind := range []flood.Kind{flood.SYN, flood.ACK, flood.RST, flood.Data, flood.Reuse} {
+			list = append(list, scene{fmt.Sprintf("%s, %d/s", kind, rate), flood.Config{Kind: kind, Path: "/a.png", Rate: rate}})
 		}
 	}
 	return list
@@ -181,11 +181,13 @@ func write(table map[string][]measured) []byte {
 		fmt.Fprintf(&w, "Linux %s, %d CPUs, %s; %d rounds of %d s each, in turns.\n\n", unix.ByteSliceToString(u.Release[:]), runtime.NumCPU(),
 			runtime.Version(), *rounds, *seconds)
 	}
-	fmt.Fprint(&w, "| flood | server | hostile packets/s | static: success | static/s | Apache's: success | Apache's/s | worst answer, ms | xhttpd: CPU | MiB |\n")
-	fmt.Fprint(&w, "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|\n")
+	fmt.Fprint(&w, "| flood | server | hostile packets/s | of them lost before the server | static: success | static/s | Apache's: success | Apache's/s | worst answer, ms | xhttpd: CPU | MiB |\n")
+	fmt.Fprint(&w, "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n")
 	for _, s := range scenes() {
 		for _, front := range []string{"Apache", "xhttpd"} {
-			row(&w, s.name, front, table[s.name+"/"+front])
+			if all := table[s.name+"/"+front]; len(all) > 0 { // else -bench has left it out
+				row(&w, s.name, front, all)
+			}
 		}
 	}
 	return w.Bytes()
@@ -213,8 +215,9 @@ func row(w *bytes.Buffer, name, front string, all []measured) {
 	if front == "xhttpd" {
 		own = fmt.Sprintf("%.0f %% | %.0f |", 100*median(func(m *measured) float64 { return m.cpu }), median(func(m *measured) float64 { return m.memory }))
 	}
-	fmt.Fprintf(w, "| %s | %s | %.0f | %.2f %% | %.0f | %.2f %% | %.0f | %.0f | %s\n", name, front,
+	fmt.Fprintf(w, "| %s | %s | %.0f | %.0f %% | %.2f %% | %.0f | %.2f %% | %.0f | %.0f | %s\n", name, front,
 		median(func(m *measured) float64 { return float64(m.report.Sent) / max(m.report.Seconds, 1) }),
+		100*median(func(m *measured) float64 { return float64(m.report.Lost) / max(float64(m.report.Sent), 1) }),
 		share(static), median(func(m *measured) float64 { return rate(m.static) }),
 		share(other), median(func(m *measured) float64 { return rate(m.other) }),
 		median(func(m *measured) float64 { return float64(max(m.static.Worst, m.other.Worst).Milliseconds()) }), own)

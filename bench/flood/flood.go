@@ -60,7 +60,8 @@ type Report struct {
 	Kind           Kind    `json:"kind"`
 	Seconds        float64 `json:"seconds"`
 	Sent           uint64  `json:"sent_packets"`
-	SentOctets     uint64  `json:"sent_octets"` // of frames, without preamble and FCS
+	SentOctets     uint64  `json:"sent_octets"`  // of frames, without preamble and FCS
+	Lost           uint64  `json:"lost_packets"` // sent by the interface, by whomever, and dropped before the other end saw it
 	Received       uint64  `json:"received_packets"`
 	ReceivedOctets uint64  `json:"received_octets"`
 	Opened         uint64  `json:"opened,omitempty"` // connections whose handshake was completed
@@ -110,6 +111,7 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 	r.rep.Seconds = time.Since(r.start).Seconds()
 	after, err2 := statistics(iface.Index)
 	if err2 == nil {
+		r.rep.Lost = after.TxDropped - before.TxDropped
 		r.rep.Received, r.rep.ReceivedOctets = after.RxPackets-before.RxPackets, after.RxBytes-before.RxBytes
 	}
 	return r.rep, errors.Join(err, err2)

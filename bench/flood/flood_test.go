@@ -64,33 +64,46 @@ func TestKinds(t *testing.T) {
 	for k, kind := range Kinds {
 		t.Run(string(kind), func(t *testing.T) {
 			p := netip.MustParsePrefix([]string{"198.18.0.0/15", "2001:2::/48"}[k%2])
-			client, server := stage(t, p, body)
-			cfg := Config{
-				Kind: kind, Interface: client.Interface, ServerMAC: wire.MAC(server.MAC), Sources: p, Clients: 40, PerSource: 4,
-				Server: netip.AddrPortFrom([]netip.Addr{server.IPv4, server.IPv6}[k%2], 80),
-			}
-			if _, segments := segments[kind]; segments {
-				cfg.Rate = 10_000
-			}
-			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-			defer cancel()
-			var rep Report
-			client.Do(func() {
-				var err error
-				if rep, err = Run(ctx, cfg); err != nil {
-					t.Fatal(err)
+			// A second is enough, unless the machine has other things to do. Clients that come again are others to a new server only.
+			for d := time.Second; ; d *= 2 {
+				client, server := stage(t, p, body)
+				cfg := Config{
+					Kind: kind, Interface: client.Interface, ServerMAC: wire.MAC(server.MAC), Sources: p, Clients: 40, PerSource: 4,
+					Server: netip.AddrPortFrom([]netip.Addr{server.IPv4, server.IPv6}[k%2], 80),
 				}
-			})
-			t.Logf("%+v", rep)
-			check(t, &rep, cfg.Clients, uint64(len(body)))
+				if _, segments := segments[kind]; segments {
+					cfg.Rate = 10_000
+				}
+				rep := once(t, client, cfg, d)
+				t.Logf("%+v", rep)
+				if does(&rep, cfg.Clients, uint64(len(body))) {
+					return
+				}
+				if d > 8*time.Second {
+					t.Fatal("it does not do what it is called for")
+				}
+			}
 		})
 	}
 }
 
-func check(t *testing.T, rep *Report, clients int, size uint64) {
+// once floods for d.
+func once(t *testing.T, client *nstest.NS, cfg Config, d time.Duration) (rep Report) {
 	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	defer cancel()
+	client.Do(func() {
+		var err error
+		if rep, err = Run(ctx, cfg); err != nil {
+			t.Fatal(err)
+		}
+	})
+	return rep
+}
+
+// does reports whether a flood of so many clients, or of segments, has done what its kind is for.
+func does(rep *Report, clients int, size uint64) (ok bool) {
 	n := uint64(clients)
-	var ok bool
 	switch rep.Kind {
 	case RST:
 		ok = rep.Sent > 0 && rep.Received < rep.Sent/10
@@ -105,9 +118,7 @@ func check(t *testing.T, rep *Report, clients int, size uint64) {
 	case Idle:
 		ok = rep.Opened == n && rep.Data > size*n/2
 	}
-	if !ok {
-		t.Errorf("%+v", rep)
-	}
+	return ok
 }
 
 // Load counts what is wrong.
