@@ -73,11 +73,14 @@ func (f *flight) pipe(c *Conn) uint32 {
 	return n - min(n, f.sacked+f.lost+f.rec.dupOctets)
 }
 
+// mostRuns is how many f may have: fewer if its segments are tiny, as those of nobody who has so many in flight are.
+func (f *flight) mostRuns() uint32 { return maxRuns / 1024 * min(f.win.mss, 1024) }
+
 // addRun takes a run from the pool, or returns 0.
 func (st *Stack) addRun(f *flight) uint32 {
 	i := st.freeRun
 	switch {
-	case f.nRuns == maxRuns:
+	case f.nRuns >= f.mostRuns():
 		return 0
 	case i != 0:
 		st.freeRun = st.runs[i].next

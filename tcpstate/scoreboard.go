@@ -100,12 +100,12 @@ func (c *Conn) markSACKed(st *Stack, f *flight, b wire.Span, e *ackEvent) bool {
 		switch {
 		case r.has(runSACKed) || r.end.LessEq(b.Lo):
 		case begin.Less(b.Lo):
-			if !st.split(f, i, b.Lo) {
+			if c.tooFine(f) || !st.split(f, i, b.Lo) {
 				return false // it will be sent again in vain
 			}
 			r = &st.runs[i]
 		default:
-			if b.Hi.Less(r.end) && !st.split(f, i, b.Hi) {
+			if b.Hi.Less(r.end) && (c.tooFine(f) || !st.split(f, i, b.Hi)) {
 				return false
 			}
 			r = &st.runs[i]
@@ -126,6 +126,14 @@ func (c *Conn) markSACKed(st *Stack, f *flight, b wire.Span, e *ackEvent) bool {
 	}
 	return true
 }
+
+// tooFine reports whether there are more runs already than segments can explain, two for each since the MSS may have changed on the
+// way. A peer that reports single octets would have the runs of all others, and its next acknowledgments take their time.
+func (c *Conn) tooFine(f *flight) bool {
+	return f.nRuns >= 2*uint32(c.snd.nxt-c.snd.una)/f.win.mss+slackRuns
+}
+
+const slackRuns = 16
 
 // takeACK removes what lies before the acknowledgment from the runs. SND.UNA is still the old one.
 func (c *Conn) takeACK(st *Stack, f *flight, ack wire.Seq, e *ackEvent) {

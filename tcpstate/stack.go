@@ -29,7 +29,7 @@ type StackConfig struct {
 	Runs int
 }
 
-// maxRuns bounds the runs of one connection, and so the time that an acknowledgment takes that tells something new.
+// maxRuns bounds the runs of one connection with segments of 1,024 octets and more, and so the time that an acknowledgment takes that tells something new.
 const maxRuns = 8192
 
 // NewStack returns a Stack for cfg.
