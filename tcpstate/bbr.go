@@ -27,6 +27,7 @@ type bbr struct {
 	doneAt   uint32 // of ProbeRTT, µs
 	prior    uint32 // cwnd before a recovery or ProbeRTT
 	losable  uint32 // octets that may still be found lost before conserve; valid with watching
+	lost     uint32 // delivery.lost at the last acknowledgment
 	random   uint32
 
 	bursts aggregation
@@ -300,12 +301,14 @@ func (g *bbr) recoverCwnd(w *window, e *ackEvent) bool {
 	}
 	if e.lost > 0 {
 		w.cwnd = max(w.cwnd-min(w.cwnd, e.lost), w.mss)
-		if g.watching && e.lost > g.losable {
-			g.watching, g.conserve = false, true
-			w.cwnd = e.left + e.delivered
-		}
-		g.losable -= min(g.losable, e.lost)
 	}
+	found := e.lostSoFar - g.lost // also by the reordering timer
+	g.lost = e.lostSoFar
+	if g.watching && found > g.losable {
+		g.watching, g.conserve = false, true
+		w.cwnd = e.left + e.delivered
+	}
+	g.losable -= min(g.losable, found)
 	if was >= modeRecovery && e.mode < modeRecovery {
 		w.cwnd = max(w.cwnd, g.prior)
 		g.conserve, g.watching = false, false
@@ -329,6 +332,7 @@ func (g *bbr) onCongestion(w *window) { g.saveCwnd(w) }
 func (g *bbr) onTimeout(w *window, _ bool) {
 	g.saveCwnd(w)
 	g.recovery = modeLoss
+	g.watching = false
 	g.fullBW = 0
 	g.newRound = true
 }

@@ -227,8 +227,8 @@ func TestBBR3ProbeRTT(t *testing.T) {
 			least = min(least, p.w.cwnd)
 		}
 	}
-	if most := p.bdp() * 6 / 10; least > most {
-		t.Errorf("cwnd %d, want %d", least, most)
+	if least > 110_000 { // the path held 200,000
+		t.Errorf("cwnd %d in ProbeRTT", least)
 	}
 	if p.g.minRTT < 60_000 {
 		t.Errorf("minRTT %d is of a path that is no more", p.g.minRTT)

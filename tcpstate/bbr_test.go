@@ -172,11 +172,13 @@ func TestBBRRecovery(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		losses []uint32
+		timer  uint32 // what the reordering timer has found before
 		heavy  bool
 	}{
-		{"a little", []uint32{10_000, 10_000}, false},
-		{"much at once", []uint32{60_000}, true},
-		{"much, bit by bit", []uint32{20_000, 20_000, 20_000}, true},
+		{"a little", []uint32{10_000, 10_000}, 0, false},
+		{"much at once", []uint32{60_000}, 0, true},
+		{"much, bit by bit", []uint32{20_000, 20_000, 20_000}, 0, true},
+		{"much, by the timer", []uint32{0}, 60_000, true},
 	} {
 		p := newBBRPath(5_000_000, 40_000)
 		for range 50 {
@@ -185,7 +187,9 @@ func TestBBRRecovery(t *testing.T) {
 		before := p.w.cwnd
 		p.g.onCongestion(&p.w)
 		p.e.mode, p.e.left, p.e.delivered = modeRecovery, 100_000, 1000
+		p.e.lostSoFar = c.timer
 		for _, p.e.lost = range c.losses {
+			p.e.lostSoFar += p.e.lost
 			p.g.onAck(&p.w, &p.e)
 		}
 		switch cwnd := p.w.cwnd; {
