@@ -164,6 +164,9 @@ func respond(t *testing.T, o *Object, head string, served int, its []byte) ([]by
 		return nil, false
 	}
 	all := make([]byte, o.Len(resp))
+	if resp.OnDisk() {
+		return []byte(whole(t, o, resp)), true
+	}
 	if n := o.ReadAt(resp, all, 0); n != len(all) {
 		t.Fatalf("%d octets of %d", n, len(all))
 	}

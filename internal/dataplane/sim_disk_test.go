@@ -3,8 +3,11 @@ package dataplane
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -411,3 +414,27 @@ type sameFrames struct {
 
 func (d *sameFrames) Alloc(frames [][]byte) int { return copy(frames, d.frames) }
 func (d *sameFrames) Send(frames [][]byte) int  { return len(frames) }
+
+// Ranges on both sides of what 32 bits hold, of a file with more.
+func TestSimBeyond32Bits(t *testing.T) {
+	const size, from, n = 5 << 30, 1<<32 - 700_000, 1_500_000
+	_, cache := fileStore(t, "huge.txt", func(path string) error {
+		f, err := os.Create(path)
+		if err != nil {
+			return err
+		}
+		_, err = f.WriteAt(simBody(n), from)
+		return errors.Join(err, f.Truncate(size), f.Close())
+	})
+	w := newDiskSim(t, netsim.Seed(t, 69), simPaths[2], 5, always(ms), func(s *simSetup) { s.loop.Store = &fakeStore{cache: cache} })
+	c := w.Dial(simPaths[2].client)
+	c.Send(fmt.Appendf(nil, "GET /huge.txt HTTP/1.1\r\nHost: h\r\nRange: bytes=%d-%d\r\n\r\n", from, from+n-1))
+	w.until(time.Minute, func() bool { return len(received(c)) == n })
+	head, _, _ := strings.Cut(string(c.Received()), "\r\n\r\n")
+	if !bytes.Equal(received(c), simBody(n)) || !strings.Contains(head, fmt.Sprintf("Content-Range: bytes %d-%d/%d\r\nContent-Length: %d\r\n", from, from+n-1, size, n)) &&
+		!strings.Contains(head, fmt.Sprintf("Content-Length: %d\r\nContent-Range: bytes %d-%d/%d\r\n", n, from, from+n-1, size)) {
+		t.Errorf("other octets, or %q", head)
+	}
+	c.Close()
+	w.end()
+}
