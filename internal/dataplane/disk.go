@@ -13,9 +13,9 @@ import (
 //
 // What may be sent, or sent again, is in memory, so that TCP knows of no disk; it just gets its octets late (tcpstate.Conn.Promise).
 //
-// Who has a piece can always go on, and who has none can always have one: as many pieces are kept free as there are readers without
-// any. Further ones are for who comes first, as long as there are more, and of what all have in common nobody has more than
-// mostHeld. So no reader can keep another from going on, and none waits for ever.
+// Who has a piece can always go on, and who gives its last one back takes it again at once, for what comes next: a reader has one from
+// its beginning to its end, and no reader can keep another from going on. Further pieces are for who has waited longest, as long as some
+// are left for those that come new, and nobody has more than mostHeld.
 
 const (
 	readAhead = 2 * pieces.Size // octets that are read, or asked for, before they can be sent
@@ -60,7 +60,6 @@ type disk struct {
 	free    uint32
 	fresh   uint32
 	running int
-	bare    int    // readers that have no piece and have asked for none, and will
 	head    uint32 // the queue
 	tail    uint32
 	most    int // pieces for one reader
@@ -84,7 +83,7 @@ func newDisk(p *pieces.Pool) *disk {
 
 // start returns a reader for the connection in slot i, and asks for its first piece; 0 if there is no room.
 func (d *disk) start(i uint32, o *filecache.Object, r *filecache.Response, now tcpstate.Time) uint32 {
-	if d.pool.Free() <= d.bare || d.running == d.pool.Len() {
+	if d.pool.Free() == 0 {
 		return 0
 	}
 	k := d.free
@@ -96,7 +95,6 @@ func (d *disk) start(i uint32, o *filecache.Object, r *filecache.Response, now t
 	}
 	d.readers[k] = reader{object: o, response: *r, slot: i, length: o.Len(*r)}
 	d.running++
-	d.bare++
 	d.ask(k, now)
 	return k
 }
@@ -106,9 +104,6 @@ func (d *disk) stop(k uint32) {
 	r := &d.readers[k]
 	d.unqueue(k)
 	d.sated(r)
-	if r.bare() {
-		d.bare--
-	}
 	for p := r.first; p != 0; p = d.pieces[p].next {
 		d.pool.Give(p)
 	}
@@ -121,15 +116,12 @@ func (d *disk) stop(k uint32) {
 	d.running--
 }
 
-// bare reports whether a piece is kept free for r.
-func (r *reader) bare() bool { return r.held == 0 && r.asked == 0 && r.next < r.length }
-
 // want asks for the next piece of reader k, or has it wait for its turn. sent is the offset up to which it was sent.
 func (d *disk) want(k uint32, sent uint64, now tcpstate.Time) {
 	r := &d.readers[k]
 	switch {
 	case r.asked != 0 || r.next == r.length || r.next >= sent+readAhead || r.held >= d.most:
-	case r.held == 0:
+	case r.held == 0 && d.pool.Free() > 0: // it has given its last one back
 		d.unqueue(k)
 		d.ask(k, now)
 	case r.queued:
@@ -141,7 +133,7 @@ func (d *disk) want(k uint32, sent uint64, now tcpstate.Time) {
 }
 
 // plenty reports whether somebody may have more than one piece.
-func (d *disk) plenty() bool { return d.pool.Free() > d.bare+d.spare }
+func (d *disk) plenty() bool { return d.pool.Free() > d.spare }
 
 // grant gives pieces to those that wait for further ones.
 func (d *disk) grant(now tcpstate.Time) {
@@ -154,9 +146,6 @@ func (d *disk) grant(now tcpstate.Time) {
 // ask has the next piece of reader k read.
 func (d *disk) ask(k uint32, now tcpstate.Time) {
 	r := &d.readers[k]
-	if r.bare() {
-		d.bare--
-	}
 	p := d.pool.Take()
 	n := min(pieces.Size, r.length-r.next)
 	d.pieces[p] = piece{reader: k, off: r.next, n: uint32(n)}
@@ -179,9 +168,6 @@ func (d *disk) acked(k uint32, pos uint64) {
 		}
 		r.held--
 		d.pool.Give(p)
-		if r.bare() {
-			d.bare++
-		}
 	}
 }
 

@@ -170,8 +170,8 @@ func (w *simWorld) end() {
 		w.t.Errorf("left: %d slots, %d works, %d timers, %d live, %d buffers, %d flights, %d runs",
 			l.slots.used, l.work.usedWorks, l.wheel.held, c.Live(), c.Buffers, flights, runs)
 	}
-	if d := l.work.disk; d != nil && (d.running != 0 || d.bare != 0 || d.starved != 0 || d.head != 0 || d.pool.Free() != d.pool.Len()) {
-		w.t.Errorf("left: %d readers, %d without a piece, %d that wait, %d pieces of %d", d.running, d.bare, d.starved, d.pool.Len()-d.pool.Free(), d.pool.Len())
+	if d := l.work.disk; d != nil && (d.running != 0 || d.starved != 0 || d.head != 0 || d.pool.Free() != d.pool.Len()) {
+		w.t.Errorf("left: %d readers, %d that wait, %d pieces of %d", d.running, d.starved, d.pool.Len()-d.pool.Free(), d.pool.Len())
 	}
 	for _, o := range l.work.objects {
 		if o != nil {

@@ -119,3 +119,21 @@ func TestForget(t *testing.T) {
 		t.Errorf("%+v", a)
 	}
 }
+
+// What was asked for while the readers were about to sleep wakes them, too.
+func TestSleep(t *testing.T) {
+	o, resp, _ := object(t)
+	p := New(1)
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if p.sleep(ended) {
+		t.Error("there is something to do, or the end was not noticed")
+	}
+	p.asleep.Store(false)
+	j := Job{Object: o, Response: resp, N: 100, Piece: p.Take()}
+	p.Ask(&j)
+	p.Publish()
+	if !p.sleep(ended) {
+		t.Error("they sleep although there is something to do")
+	}
+}
