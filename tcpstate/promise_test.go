@@ -10,8 +10,8 @@ func TestPromise(t *testing.T) {
 	w.c.WritePromised(1500, false, w.now)
 	w.expect(". 1:1001(1000) ack 101", "P. 1001:1501(500) ack 101")
 	w.in(ack(1501))
-	if w.c.Quiescent() || !w.c.Promised() {
-		t.Error("quiescent")
+	if w.c.Quiescent() || !w.c.Promised() || w.flight() == nil {
+		t.Error("quiescent, or what was learnt about the path is forgotten")
 	}
 	w.c.Close()
 	w.state(FinWait1)
@@ -23,6 +23,9 @@ func TestPromise(t *testing.T) {
 	w.expect("FP. 1501:2201(700) ack 101")
 	w.in(ack(2202))
 	w.state(FinWait2)
+	if w.flight() != nil {
+		t.Error("the flight is still held")
+	}
 	w.c.WritePromised(1, true, w.now) // nothing is owed any more
 	w.expect()
 }

@@ -108,6 +108,9 @@ func (w *simWorld) auditDisk() {
 			starved++
 		}
 	})
+	if d.head != 0 && d.plenty() {
+		w.Failf("a reader waits for a piece while %d are free", d.pool.Free())
+	}
 	if taken := d.pool.Len() - d.pool.Free(); held > taken || starved != d.starved {
 		w.Failf("%d pieces of %d held, %d of %d wait", held, taken, starved, d.starved)
 	}
@@ -262,7 +265,7 @@ func TestSimDiskIsSlow(t *testing.T) {
 		}, func(s *simSetup) {
 			s.tcp.StallTimeout = 20 * tcpstate.Second
 			s.tcp.KeepAliveTimeout = 5 * tcpstate.Second
-			s.loop.Limits.MinRate, s.loop.Limits.MinRatePeriod = 100_000, 30*time.Second
+			s.loop.Limits.MinRate, s.loop.Limits.MinRatePeriod = 100_000, time.Second
 		})
 		w.converse(w.talk(p.client, static(2_000_000)))
 		w.wantHandovers("")
