@@ -7,6 +7,8 @@
 // Lookup and the methods of Object are for the packet loops: lock-free, without allocation, without I/O. All else
 // happens in the goroutines of Run.
 //
+// A body that is too large for memory stays on disk: Object.ReadFileAt reads it, and waits; it is for readers beside the loops.
+//
 // An object is immutable. A response that has begun reads from it until its last octet is acknowledged, whatever
 // happens to the file.
 //
@@ -24,6 +26,7 @@
 //	ask.go, answer.go, prove.go what the server behind says
 //	template.go                 octets of one answer ─▶ what all have in common
 //	object.go                   ─▶ octets of each response
+//	file.go                     the same for a body that stays on disk
 //	table.go, body.go, cache.go what is held
 //
 // Begin reading at Cache.prove (fill.go) and Cache.firstLook (prove.go); responses are in object.go.

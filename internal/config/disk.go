@@ -4,7 +4,7 @@ import "fmt"
 
 // Disk are the settings of files that are too large for memory.
 type Disk struct {
-	MaxFile     Size `default:"0B" placeholder:"SIZE" help:"Largest file that is answered although it is larger than --max-object: what is sent of it is read from disk each time, and before the first time all of it is compared with what the server behind says. 0 for none: those are the server's behind, which costs less where packets are copied (no zero copy)."`
+	MaxFile     Size `default:"0B" placeholder:"SIZE" help:"Largest file that is answered although it is larger than --max-object: what is sent of it is read from disk each time, and before the first time all of it is compared with what the server behind says. 0 for none: they are the server's behind."`
 	PieceMemory Size `default:"64MiB" help:"Memory for what is read from such files, for each receive queue: 256 KiB at least for each such response, those beyond are the server's behind; at most 8 MiB for each."`
 }
 

@@ -9,6 +9,8 @@
 // two small interfaces, Device and Handover, and is told the time, so that all of it runs in a test without
 // root and in virtual time. It reads no file, takes no lock, and allocates nothing for a packet.
 //
+// Octets that are on disk come from readers beside it, piece by piece (disk.go, reading.go), before the connection hears of them.
+//
 // State is flat: connections, flow table, timers and receive buffers live in arenas of pointer-free records
 // that are named by index, so that the garbage collector never walks them. Index 0 means none.
 //
