@@ -95,7 +95,24 @@ func wantAtEveryOffset(t *testing.T, o *Object, resp Response) {
 			if string(dst[:n]) != want || strings.Trim(string(dst[n:]), "!") != "" {
 				t.Fatalf("%+v: %d octets at %d are %q, want %q", resp, length, off, dst[:n], want)
 			}
+			if want == "" {
+				continue
+			}
+			wantDirect(t, o, resp, off, want)
 		}
+	}
+}
+
+// wantDirect asserts that what Direct gives without a copy is the end of want, and all of it that is the body's, unless that is put together.
+func wantDirect(t *testing.T, o *Object, resp Response, off int, want string) {
+	t.Helper()
+	got := o.Direct(resp, uint32(off), uint32(off+len(want)))
+	least := min(len(want), max(0, off+len(want)-int(o.HeadLen(resp))))
+	if resp.kind == kindParts {
+		least = 0
+	}
+	if !strings.HasSuffix(want, string(got)) || len(got) < least {
+		t.Fatalf("%+v: of %d octets at %d, %q are in memory, want the last %d of %q", resp, len(want), off, got, least, want)
 	}
 }
 

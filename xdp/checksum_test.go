@@ -40,7 +40,7 @@ func TestPartialChecksums(t *testing.T) {
 				}
 				tx[0] = tx[0][:copy(tx[0], want)]
 				if partial {
-					wire.FinishPartial(tx[0])
+					wire.FinishPartial(tx[0], len(tx[0]))
 				}
 				s.Send(tx[:])
 				got := l.next(make([]byte, 4096))

@@ -76,6 +76,8 @@ func (d *daemon) loopFamilies() []metrics.Family {
 			Read: one(func(c *dataplane.Counters) uint64 { return c.RxPackets })},
 		{Name: "xhttpd_tx_packets_total", Help: "Frames sent through the AF_XDP sockets.",
 			Read: one(func(c *dataplane.Counters) uint64 { return c.TxPackets })},
+		{Name: "xhttpd_tx_long_total", Help: "Long segments sent, each of several packets.",
+			Read: one(func(c *dataplane.Counters) uint64 { return c.TxLong })},
 		{Name: "xhttpd_injected_packets_total", Help: "Frames given to the kernel as if it had received them.",
 			Read: one(func(c *dataplane.Counters) uint64 { return c.Injected })},
 		{Name: "xhttpd_too_big_total", Label: "connection", Help: "ICMP errors that say that a segment was too big, by whether the queue's loop has the connection.",

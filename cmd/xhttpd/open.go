@@ -159,9 +159,10 @@ func (d *daemon) openPolicy(context.Context) error {
 	if err != nil {
 		d.log.Warn("whether the device segments is not known; taken for no", "err", err)
 	}
-	how := config.Sending{ZeroCopy: d.sockets[0].ZeroCopy(), Segments: segments}
+	d.sending = config.Sending{ZeroCopy: d.sockets[0].ZeroCopy(), Segments: segments}
+	d.sending.Long = !d.sending.ZeroCopy && d.cfg.Segmentation != config.SegmentationOff
 	var why string
-	d.kernelAbove, why = d.cfg.KernelAbove.Above(how)
+	d.kernelAbove, why = d.cfg.KernelAbove.Above(d.sending)
 	d.log.Info("longest response that is not left to the server behind", "octets", d.kernelAbove, "why", why)
 	return nil
 }
@@ -196,10 +197,14 @@ func (d *daemon) openLoops(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		segmenter, err := d.segmenter()
+		if err != nil {
+			return err
+		}
 		loop, err := dataplane.New(dataplane.Config{
 			Device: socket, PartialChecksums: socket.PartialChecksums(), Handover: injector, Store: d.cache, Listener: d.listener, Ours: d.ours, Control: control,
-			KernelAbove: d.kernelAbove,
-			Clock:       d.clock, Unix: func() int64 { return time.Now().Unix() }, LocalMAC: mac, MTU: d.largest(),
+			KernelAbove: d.kernelAbove, Segmenter: segmenter, LongFrom: d.sending.LongFrom(),
+			Clock: d.clock, Unix: func() int64 { return time.Now().Unix() }, LocalMAC: mac, MTU: d.largest(),
 			MaxConns: d.cfg.MaxConnections, MaxBuffers: d.cfg.MaxBuffers,
 			Limits: d.limits(), Hits: d.hitsOf(queue), Pieces: d.piecesFor(ctx),
 		})
@@ -209,6 +214,19 @@ func (d *daemon) openLoops(ctx context.Context) error {
 		d.loops = append(d.loops, loop)
 	}
 	return nil
+}
+
+// segmenter returns what sends long segments for a loop; nil if each packet is sent by itself, as with zero copy, which is cheaper.
+func (d *daemon) segmenter() (dataplane.Segmenter, error) {
+	if !d.sending.Long {
+		return nil, nil
+	}
+	s, err := xdp.OpenSegmenter(d.cfg.Interface)
+	if err != nil {
+		return nil, err
+	}
+	d.segmenters = append(d.segmenters, s)
+	return s, nil
 }
 
 // largest is the largest IP packet of the connections, octets. It fits the interface, and a frame of the sockets; peers learn of it by
@@ -266,6 +284,9 @@ func (d *daemon) close() error {
 		errs = append(errs, d.program.Close())
 	}
 	for _, s := range d.sockets {
+		errs = append(errs, s.Close())
+	}
+	for _, s := range d.segmenters {
 		errs = append(errs, s.Close())
 	}
 	if d.redirector != nil {

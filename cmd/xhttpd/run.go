@@ -41,6 +41,8 @@ type daemon struct {
 	sysctls     redirect.Sysctls
 	listener    *tcpstate.Listener // of all loops
 	sockets     []*xdp.Socket
+	sending     config.Sending    // how packets are sent
+	segmenters  []*xdp.Segmenter  // of the loops, if any
 	kernelAbove uint64            // octets of a response beyond which the server behind has it
 	hits        []*hits.Ring      // of the loops, for the access log; nil if there is none
 	accessLog   *accesslog.Log    // or nil

@@ -15,9 +15,10 @@ type Common struct {
 	Backend   Backend      `placeholder:"HOST:PORT|builtin" help:"The server behind, which gets every connection that is not answered from memory. HOST is an address of this machine, 'localhost', or empty for any. Without it, it is whoever listens on the served port. 'builtin' starts a plain file server inside of this process, on an ordinary listener on the served port."`
 	Mode      string       `enum:"auto,native,generic" default:"auto" help:"How XDP is attached: 'native' in the driver; 'generic' in the kernel's stack, which works everywhere and gains little; 'auto' tries native first."`
 	ZeroCopy  string       `enum:"auto,off" default:"auto" help:"'auto' lets the network card read and write our memory where its driver can; 'off' never."`
-	// KernelAbove is here because what it comes to depends on the interface.
-	KernelAbove KernelAbove `placeholder:"SIZE|auto|off" help:"Responses of more octets are the server's behind, which sends them by the kernel's TCP, and their connections with them. 'auto', the default, depends on the interface: never with zero copy; else from 256KiB on where the card segments (TSO), from 1MiB on where it does not."`
-	MimeTypes   string      `default:"/etc/mime.types" help:"Table of media types, in the format of Apache's TypesConfig, for '--backend builtin'. Other servers know theirs."`
+	// Segmentation and KernelAbove are here because what they come to depends on the interface.
+	Segmentation string      `enum:"auto,off" default:"auto" help:"'auto' sends what is longer than some packets in pieces of up to 64 KiB, which the card cuts (TSO), or the kernel, where packets are copied anyway; 'off' sends each packet by itself."`
+	KernelAbove  KernelAbove `placeholder:"SIZE|auto|off" help:"Responses of more octets are the server behind's, which sends them by the kernel's TCP, and their connections with them. 'auto', the default, leaves none to it, but where packets are copied and '--segmentation off' holds: then from 1MiB on, from 256KiB on where the card segments (TSO)."`
+	MimeTypes    string      `default:"/etc/mime.types" help:"Table of media types, in the format of Apache's TypesConfig, for '--backend builtin'. Other servers know theirs."`
 	Sites
 	Ignore []string `placeholder:"CHECK" sep:"," help:"Go on although the check of this name fails; may be repeated."`
 }
@@ -27,6 +28,8 @@ const (
 	ModeNative  = "native"
 	ModeGeneric = "generic"
 	ZeroCopyOff = "off"
+
+	SegmentationOff = "off"
 
 	PollInterrupt = "interrupt"
 	PollSpin      = "spin"

@@ -16,12 +16,27 @@ type KernelAbove struct {
 // Sending is how an interface sends packets, for what depends on it.
 type Sending struct {
 	ZeroCopy bool // the device reads our frames itself
-	Segments bool // the device cuts what the kernel's TCP gives it (TSO)
+	Segments bool // the device cuts what it is given (TSO)
+	Long     bool // what is long is given to it, or to the kernel, to cut
 }
 
-// The sizes that "auto" chooses where each packet of ours is copied. Beyond them Apache needs less of the processor for a response than we do,
-// by so much that some further small requests, which on the connection are Apache's too, don't eat it up: ARCHITECTURE.md has the
-// figures.
+// LongFrom returns from how many segments on the rest of a response is worth while to be sent as long ones.
+func (s Sending) LongFrom() int {
+	if s.Segments {
+		return longIfCard
+	}
+	return longIfKernel
+}
+
+// Measured, see ARCHITECTURE.md: if this machine has to cut them, only many segments are cheaper as one.
+const (
+	longIfCard   = 3
+	longIfKernel = 12
+)
+
+// The sizes that "auto" chooses where each packet is sent by itself, and copied. Beyond them Apache needs less of the processor for a response
+// than we do, by so much that some further small requests, which on the connection are Apache's too, don't eat it up:
+// ARCHITECTURE.md has the figures.
 const (
 	aboveCopies   Size = 1 << 20
 	aboveSegments Size = 256 << 10
@@ -36,10 +51,14 @@ func (k KernelAbove) Above(s Sending) (octets uint64, why string) {
 		return uint64(k.size), "as asked for"
 	case s.ZeroCopy:
 		return math.MaxUint64, "zero copy"
+	case s.Long && s.Segments:
+		return math.MaxUint64, "long segments, which the card cuts"
+	case s.Long:
+		return math.MaxUint64, "long segments, which the kernel cuts"
 	case s.Segments:
-		return uint64(aboveSegments), "packets are copied, and the device segments what the kernel sends"
+		return uint64(aboveSegments), "each packet is copied, and the card segments what the kernel sends"
 	}
-	return uint64(aboveCopies), "packets are copied"
+	return uint64(aboveCopies), "each packet is copied"
 }
 
 // UnmarshalText reads "auto", "off" or a size.

@@ -15,8 +15,11 @@ func TestKernelAbove(t *testing.T) {
 		prints   string
 		mustFail bool
 	}{
-		{text: "", how: Sending{}, want: uint64(aboveCopies), why: "packets are copied", prints: "auto"},
-		{text: "auto", how: Sending{Segments: true}, want: uint64(aboveSegments), why: "packets are copied, and the device segments what the kernel sends", prints: "auto"},
+		{text: "", how: Sending{}, want: uint64(aboveCopies), why: "each packet is copied", prints: "auto"},
+		{text: "auto", how: Sending{Segments: true}, want: uint64(aboveSegments), why: "each packet is copied, and the card segments what the kernel sends", prints: "auto"},
+		{text: "auto", how: Sending{Long: true}, want: all, why: "long segments, which the kernel cuts", prints: "auto"},
+		{text: "auto", how: Sending{Long: true, Segments: true}, want: all, why: "long segments, which the card cuts", prints: "auto"},
+		{text: "1MiB", how: Sending{Long: true, Segments: true}, want: 1 << 20, why: "as asked for", prints: "1MiB"},
 		{text: "auto", how: Sending{ZeroCopy: true, Segments: true}, want: all, why: "zero copy", prints: "auto"},
 		{text: "off", how: Sending{Segments: true}, want: all, why: "as asked for", prints: "off"},
 		{text: "300kB", how: Sending{ZeroCopy: true}, want: 300_000, why: "as asked for", prints: "300000B"},

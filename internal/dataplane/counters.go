@@ -57,10 +57,11 @@ const (
 	DropHandoverRefused                                            // a hand-over could not begin; the client got a RST
 	DropHandoverTimeout                                            // the server accepted no connection in time; the client got a RST
 	DropStrayLimit                                                 // a segment of an unknown connection, of which the kernel has got enough
+	DropSegmenter                                                  // a long segment that could not be sent; no more is tried
 	NumDrops
 )
 
-var dropNames = [...]string{"other-mac", "early", "no-frame", "stray-reset", "buffer-limit", "inject-failed", "handover-refused", "handover-timeout", "stray-limit"}
+var dropNames = [...]string{"other-mac", "early", "no-frame", "stray-reset", "buffer-limit", "inject-failed", "handover-refused", "handover-timeout", "stray-limit", "segmenter-refused"}
 
 func dropOf(d tcpstate.Drop) Drop { return dropTCP + Drop(d) }
 
@@ -93,6 +94,7 @@ type Counters struct {
 	Handing     uint64                     // gauge: waiting for the kernel's socket; not in Connections
 	RxPackets   uint64
 	TxPackets   uint64
+	TxLong      uint64 // frames given to the Segmenter, each of several packets
 	Injected    uint64 // frames given to the kernel
 	Buffers     uint64 // gauge: receive buffers in use
 	// Of responses that come from disk: gauges of pieces taken and of responses, and how many pieces were read; how often a
@@ -123,12 +125,12 @@ type counters struct {
 		drops       [NumDrops]atomic.Uint64
 		shed        [NumSheds]atomic.Uint64
 		connections [tcpstate.NumStates]atomic.Uint64
-		rest        [12]atomic.Uint64
+		rest        [13]atomic.Uint64
 	}
 }
 
-func (c *Counters) rest() [12]*uint64 {
-	return [12]*uint64{&c.Handing, &c.RxPackets, &c.TxPackets, &c.Injected, &c.Buffers, &c.TooBig, &c.TooBigUnknown,
+func (c *Counters) rest() [13]*uint64 {
+	return [13]*uint64{&c.Handing, &c.RxPackets, &c.TxPackets, &c.TxLong, &c.Injected, &c.Buffers, &c.TooBig, &c.TooBigUnknown,
 		&c.Pieces, &c.Readers, &c.PiecesRead, &c.PieceWaits, &c.DiskWaits}
 }
 

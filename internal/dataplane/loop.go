@@ -61,6 +61,10 @@ type Config struct {
 	KernelAbove uint64
 	// Ours, if not nil, is told which connections are held here. All loops of an interface share one.
 	Ours *Ours
+	// Segmenter, if not nil, sends what is longer than LongFrom segments: worth while where the Device copies each frame. LongFrom is 3
+	// by default.
+	Segmenter Segmenter
+	LongFrom  int
 	// Control is the algorithm of congestion control.
 	Control tcpstate.Control
 	// Unix returns the wall-clock time in seconds, for the Date field. It is called once for a Step.
@@ -98,6 +102,7 @@ const (
 	batch      = 64 // frames for each Receive, Alloc and Send
 	maxBatches = 16 // batches for each Step, before timers get their turn
 	turn       = 32 // segments that one connection may send before the next one's turn
+	longTurn   = 48 // the same, if they go as one
 	maxWait    = 100 * time.Millisecond
 	txWait     = 100 * time.Microsecond // when only the transmit ring holds us up
 )
@@ -123,6 +128,7 @@ type Loop struct {
 	tx     [batch][]byte // tx[txUsed:txHave] are lent and empty, tx[:txUsed] are filled
 	txUsed int
 	txHave int
+	row    row
 	inject [batch][]byte // received frames that the kernel shall have
 	nInj   int
 	pkt    wire.Packet
@@ -149,6 +155,7 @@ func New(cfg Config) (*Loop, error) {
 	setDefault(&cfg.MTU, 1500)
 	setDefault(&cfg.MaxConns, 65536)
 	setDefault(&cfg.MaxBuffers, 4096)
+	setDefault(&cfg.LongFrom, 3)
 	setDefault(&cfg.HandoverTimeout, 30*time.Second)
 	setDefault(&cfg.ReadTimeout, time.Minute)
 	if cfg.KernelAbove == 0 {

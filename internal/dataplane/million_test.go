@@ -60,7 +60,7 @@ func (c *crowd) make(frame []byte, k int) []byte {
 		Flags: c.flags, Wnd: 500, Options: &o}
 	copy(frame[h.HeaderLen():], c.payload)
 	frame = frame[:h.Build(frame, len(c.payload))]
-	wire.FinishPartial(frame)
+	wire.FinishPartial(frame, len(frame))
 	return frame
 }
 

@@ -122,6 +122,10 @@ func newSim(t *testing.T, seed uint64, path simPath, changes ...func(*simSetup))
 	}
 	w := &simWorld{Net: netsim.New(seed, s.host), t: t, tcp: s.tcp, states: map[uint32]simState{}}
 	s.loop.Device, s.loop.Handover = w.Device, w.Kernel
+	if seed%3 > 0 { // the others send all in frames of the device
+		busy := int(seed%7) + 3
+		s.loop.Segmenter = w.NewSegmenter(func() bool { return seed%3 == 2 && w.Rand.IntN(busy) == 0 })
+	}
 	s.loop.Hits = hits.NewRing(0, true)
 	s.loop.Ours = newOurs(t, 256) // of which no bucket will be full
 	s.loop.Listener = tcpstate.NewListener(s.tcp, wire.Key{K0: seed, K1: 2})

@@ -32,6 +32,7 @@ const (
 	flagClosing // the last response is written: what the client still sends is thrown away
 	flagWant    // shall be handed over as soon as SND.UNA == SND.NXT
 	flagCounted // for its prefix
+	flagLong    // something in flight has gone by the Segmenter
 	flagHanding // the record is written and the octets were injected, but the kernel has no socket yet
 )
 

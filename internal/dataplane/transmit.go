@@ -9,23 +9,30 @@ func (l *Loop) markReady(i uint32) { l.ready.push(l.slots.all, i) }
 
 // transmit lets the ready connections send, in turns, while there are frames to send in.
 func (l *Loop) transmit() {
+	if l.row.built && !l.depart(nil) {
+		return
+	}
 	for l.ready.head != 0 {
 		i := l.ready.head
 		s := l.slots.at(i)
 		sent := 0
-		for sent < turn {
-			if l.frame() == nil {
+		for sent < turn || l.row.payload > 0 && sent < longTurn {
+			if l.row.built || l.frame() == nil {
+				l.send()
 				return // nobody polls, and no state moves
 			}
 			if !s.conn.PollTransmit(l.st, l.now, &l.out) {
 				break
 			}
-			l.put(s)
+			l.emit(s)
 			sent++
+		}
+		if l.row.payload > 0 && !l.depart(s) {
+			return
 		}
 		l.ready.remove(l.slots.all, i)
 		switch {
-		case sent == turn:
+		case sent >= turn:
 			l.markReady(i) // behind the others
 		case s.conn.Finished():
 			l.release(i)
@@ -66,7 +73,7 @@ func (l *Loop) frame() []byte {
 func (l *Loop) queue(n int) {
 	frame := l.tx[l.txUsed][:n]
 	if l.cfg.PartialChecksums {
-		wire.FinishPartial(frame)
+		wire.FinishPartial(frame, n)
 	} else {
 		wire.Finish(frame)
 	}

@@ -225,3 +225,21 @@ func (a *workArena) dropWork(s *slot) {
 	s.work = 0
 	a.usedWorks--
 }
+
+// direct returns what lies in an object's memory of the n octets of the stream of s from offset off on: those at the end, or nil.
+func (a *workArena) direct(s *slot, off, n uint32) []byte {
+	w := &a.all[s.work]
+	for k := range w.sent[:w.n] {
+		if r := &w.sent[k]; off+n-1-r.start < r.end-r.start {
+			if r.response.OnDisk() {
+				return nil
+			}
+			from := uint32(0)
+			if off-r.start < r.end-r.start {
+				from = off - r.start
+			}
+			return a.objects[int(s.work)*window+k].Direct(r.response, from, off+n-r.start)
+		}
+	}
+	return nil
+}

@@ -122,7 +122,7 @@ func checkKernelAbove(m *machine) []Result {
 		return nil
 	}
 	segments, err := m.segments(m.cfg.Interface)
-	octets, why := m.cfg.KernelAbove.Above(config.Sending{ZeroCopy: zeroCopy(m), Segments: segments})
+	octets, why := m.cfg.KernelAbove.Above(config.Sending{ZeroCopy: zeroCopy(m), Segments: segments, Long: m.cfg.Segmentation != config.SegmentationOff})
 	if err != nil {
 		why += "; " + err.Error()
 	}

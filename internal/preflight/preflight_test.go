@@ -162,17 +162,23 @@ func TestChecks(t *testing.T) {
 		}, checkXDP, Fail, "cannot be had"},
 		{"generic asked for", func(m *machine) { m.cfg.Mode = config.ModeGeneric }, checkXDP, Warn, "generic mode as asked for"},
 		{"silent driver", func(m *machine) { m.features = func(int) (features, error) { return 0, errors.New("silence") } }, checkXDP, Warn, "silence"},
-		{"copies", func(*machine) {}, checkKernelAbove, OK, "more than 1MiB are left to the server behind, and their connections with them (packets are copied)"},
-		{"copies, TSO", func(m *machine) { m.segments = func(string) (bool, error) { return true, nil } }, checkKernelAbove, OK, "more than 256KiB"},
-		{"offloads not known", func(m *machine) { m.segments = func(string) (bool, error) { return false, errors.New("silence") } }, checkKernelAbove, OK,
-			"more than 1MiB are left to the server behind, and their connections with them (packets are copied; silence)"},
+		{"long segments", func(*machine) {}, checkKernelAbove, OK, "no response is left to the server behind for its length (long segments, which the kernel cuts)"},
+		{"long segments, TSO", func(m *machine) { m.segments = func(string) (bool, error) { return true, nil } }, checkKernelAbove, OK, "which the card cuts"},
+		{"copies", func(m *machine) { m.cfg.Segmentation = config.SegmentationOff }, checkKernelAbove, OK,
+			"more than 1MiB are left to the server behind, and their connections with them (each packet is copied)"},
+		{"copies, TSO", func(m *machine) {
+			m.cfg.Segmentation, m.segments = config.SegmentationOff, func(string) (bool, error) { return true, nil }
+		}, checkKernelAbove, OK, "more than 256KiB"},
+		{"offloads not known", func(m *machine) {
+			m.segments = func(string) (bool, error) { return false, errors.New("silence") }
+		}, checkKernelAbove, OK, "which the kernel cuts; silence"},
 		{"zero copy, TSO", func(m *machine) {
 			m.segments = func(string) (bool, error) { return true, nil }
 			m.features = func(int) (features, error) { return 0xff, nil }
 		}, checkKernelAbove, OK, "no response is left to the server behind for its length (zero copy)"},
 		{"zero copy that generic mode lacks", func(m *machine) {
 			m.features, m.cfg.Mode = func(int) (features, error) { return 0xff, nil }, config.ModeGeneric
-		}, checkKernelAbove, OK, "more than 1MiB"},
+		}, checkKernelAbove, OK, "long segments"},
 		{"all kept", func(m *machine) {
 			if err := m.cfg.KernelAbove.UnmarshalText([]byte("off")); err != nil {
 				t.Fatal(err)

@@ -109,10 +109,10 @@ func putIPv6(frame []byte, src, dst *Addr, length int, tos byte) {
 func Finish(frame []byte) { putChecksum(tcpOf(frame)) }
 
 // FinishPartial puts the pseudo-header's sum where the TCP checksum of a frame that Build made will be, for a device that adds
-// the rest (Linux's CHECKSUM_PARTIAL).
-func FinishPartial(frame []byte) {
+// the rest (Linux's CHECKSUM_PARTIAL). frame may be the beginning only, headers included, of n octets in all.
+func FinishPartial(frame []byte, n int) {
 	tcp, addrs := tcpOf(frame)
-	binary.BigEndian.PutUint16(tcp[16:], pseudoSum(addrs, protoTCP, len(tcp)))
+	binary.BigEndian.PutUint16(tcp[16:], pseudoSum(addrs, protoTCP, n-len(frame)+len(tcp)))
 }
 
 // tcpOf returns the segment in a frame that Build made, and the addresses that its checksum covers.
