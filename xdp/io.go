@@ -178,6 +178,9 @@ func (s *Socket) Wait(d time.Duration) {
 			retry = elapsed + retryInterval
 			s.kick()
 		}
+		if s.busyPoll {
+			_ = s.wakeReceiver() // which polls
+		}
 	}
 	for {
 		left := d - time.Since(begin)

@@ -36,6 +36,10 @@ type SocketConfig struct {
 	// pseudo-header's sum in the checksum field, where Socket.PartialChecksums allows that.
 	PartialChecksums bool
 
+	// BusyPoll has Wait, while it does not sleep, and Send call the driver's receiving side themselves, so that it needs no interrupts:
+	// see Deferral. Where NAPI stays 0 it has no effect.
+	BusyPoll bool
+
 	FrameSize              int           // octets: 2048 or 4096
 	FillRing, RXRing       int           // entries; FillRing is also the number of frames for receiving
 	TXRing, CompletionRing int           // entries; TXRing is also the number of frames for sending
@@ -52,6 +56,7 @@ type Socket struct {
 	frames     frames
 	poll       [1]unix.PollFd
 	spin       time.Duration
+	busyPoll   bool
 	load       atomic.Pointer[ringLoad] // of who gives packets to the queue
 	inPacket   bool                     // the last descriptor was not its packet's last
 	starved    bool                     // the last Alloc got too few
@@ -118,7 +123,7 @@ func OpenSocket(cfg SocketConfig) (*Socket, error) {
 	if err := cfg.check(iface); err != nil {
 		return nil, fmt.Errorf("open AF_XDP socket on queue %d of %q: %w", cfg.Queue, cfg.Interface, err)
 	}
-	s := &Socket{fd: -1, spin: cfg.Spin, name: fmt.Sprintf("queue %d of %q", cfg.Queue, cfg.Interface)}
+	s := &Socket{fd: -1, spin: cfg.Spin, busyPoll: cfg.BusyPoll, name: fmt.Sprintf("queue %d of %q", cfg.Queue, cfg.Interface)}
 	if err := s.open(&cfg, iface.Index); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -131,6 +136,11 @@ func (s *Socket) open(cfg *SocketConfig, ifindex int) (err error) {
 			return fmt.Errorf("open AF_XDP socket: needs CAP_NET_RAW, run as root: %w", err)
 		}
 		return fmt.Errorf("open AF_XDP socket: %w", err)
+	}
+	if cfg.BusyPoll {
+		if err := s.preferBusyPoll(); err != nil {
+			return err
+		}
 	}
 	if err := s.makeUMEM(cfg); err != nil {
 		return err
@@ -148,6 +158,21 @@ func (s *Socket) open(cfg *SocketConfig, ifindex int) (err error) {
 	}
 	s.zeroCopy = options&unix.XDP_OPTIONS_ZEROCOPY != 0
 	s.partial = s.partial && !s.zeroCopy
+	return nil
+}
+
+// Of SO_BUSY_POLL any time but none will do, as no call of ours waits.
+const (
+	busyPollTime   = 20 // µs
+	busyPollBudget = 64 // packets for each call: what Receive takes
+)
+
+func (s *Socket) preferBusyPoll() error {
+	for _, o := range []struct{ name, value int }{{unix.SO_PREFER_BUSY_POLL, 1}, {unix.SO_BUSY_POLL, busyPollTime}, {unix.SO_BUSY_POLL_BUDGET, busyPollBudget}} {
+		if err := unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, o.name, o.value); err != nil {
+			return fmt.Errorf("have AF_XDP socket poll (option %d): %w", o.name, err)
+		}
+	}
 	return nil
 }
 
@@ -242,6 +267,21 @@ func (s *Socket) Err() error {
 		return fmt.Errorf("AF_XDP socket on %s: the interface is gone", s.name)
 	}
 	return nil
+}
+
+// NAPI returns the number of the NAPI instance from which packets come, 0 if none have come yet, or the driver does not say it: then it is
+// not polled.
+func (s *Socket) NAPI() uint32 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return 0
+	}
+	id, err := unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_INCOMING_NAPI_ID)
+	if err != nil {
+		return 0
+	}
+	return uint32(id)
 }
 
 // Statistics count what was lost, in packets, since the socket was opened.

@@ -336,3 +336,17 @@ func TestCheckInNamespace(t *testing.T) {
 		t.Errorf("exit code %d\n%s", code, &out)
 	}
 }
+
+// On veth, no NAPI instance can be polled: then it spins, says so, and serves.
+func TestDaemonPollsBusily(t *testing.T) {
+	p := start(t, "--backend", "builtin", "--poll", "busy")
+	p.warm(p.server.IPv4, "/a.html")
+	p.until("it says what it polls", func() bool {
+		return strings.Contains(p.log.String(), "so --poll busy only spins") || strings.Contains(p.log.String(), "a queue is polled")
+	})
+	p.signal(syscall.SIGTERM)
+	if code := p.end(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	p.wantDetached()
+}

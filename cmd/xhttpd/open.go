@@ -143,7 +143,7 @@ func (d *daemon) openXDP(context.Context) error {
 		s, err := xdp.OpenSocket(xdp.SocketConfig{
 			Interface: d.cfg.Interface, Queue: queue,
 			Copy: d.program.Mode() == xdp.Generic || d.cfg.ZeroCopy == config.ZeroCopyOff, PartialChecksums: true,
-			Spin: spins[d.cfg.Poll],
+			Spin: spins[d.cfg.Poll], BusyPoll: d.cfg.Poll == config.PollBusy,
 		})
 		if err != nil {
 			return err
@@ -168,7 +168,7 @@ func (d *daemon) openPolicy(context.Context) error {
 }
 
 // spins is how long a socket looks for packets before it sleeps; 0 is the default.
-var spins = map[string]time.Duration{config.PollInterrupt: -1, config.PollSpin: time.Hour}
+var spins = map[string]time.Duration{config.PollInterrupt: -1, config.PollBusy: time.Hour, config.PollSpin: time.Hour}
 
 // addresses are those that are served: as set, or those of the interface that the server behind can serve, too.
 func (d *daemon) addresses() ([]netip.Addr, error) {
@@ -280,6 +280,7 @@ func (d *daemon) close() error {
 	if d.admin != nil {
 		errs = append(errs, d.admin.Stop())
 	}
+	errs = append(errs, d.deferral.Restore()) // while the program, and what the driver has made for it, is there
 	if d.program != nil {
 		errs = append(errs, d.program.Close())
 	}

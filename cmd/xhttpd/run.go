@@ -41,6 +41,7 @@ type daemon struct {
 	sysctls     redirect.Sysctls
 	listener    *tcpstate.Listener // of all loops
 	sockets     []*xdp.Socket
+	deferral    xdp.Deferral      // of the queues' interrupts
 	sending     config.Sending    // how packets are sent
 	segmenters  []*xdp.Segmenter  // of the loops, if any
 	kernelAbove uint64            // octets of a response beyond which the server behind has it
@@ -102,6 +103,9 @@ func (d *daemon) serve(ctx context.Context, signals <-chan os.Signal) error {
 	d.heart.begin(d)
 	d.aside.Go(func() { d.heart.run(ctx, d) }) // from now on, connections come
 	d.aside.Go(func() { d.watch(ctx) })
+	if d.cfg.Poll == config.PollBusy {
+		d.aside.Go(func() { d.putOffInterrupts(ctx) })
+	}
 	d.aside.Go(func() { d.apache.follow(ctx, d.cache) })
 	if len(d.cfg.Addresses) == 0 {
 		d.aside.Go(func() { d.followAddresses(ctx) })
@@ -144,11 +148,24 @@ func (d *daemon) announce() {
 		admin = d.admin.Addr.String()
 	}
 	d.log.Info("serving", "interface", d.cfg.Interface, "port", d.cfg.Port, "roots", d.apache.places(), "backend", d.cfg.Backend.String(),
-		"mode", d.program.Mode().String(), "zero-copy", d.sockets[0].ZeroCopy(), "queues", len(d.sockets), "admin", admin)
+		"mode", d.program.Mode().String(), "copies", d.copies(), "poll", d.cfg.Poll, "queues", len(d.sockets), "admin", admin)
 	if n := d.largest(); n < d.iface.MTU {
 		d.log.Info("segments are smaller than the MTU allows: packets must fit into a frame", "mtu", d.iface.MTU, "packet", n,
 			"segment", n-40, "segment6", n-60)
 	}
+}
+
+// copies says whether the kernel copies packets between the driver and the sockets, and why.
+func (d *daemon) copies() string {
+	switch {
+	case d.sockets[0].ZeroCopy():
+		return "none"
+	case d.program.Mode() == xdp.Generic:
+		return "all, in generic mode"
+	case d.cfg.ZeroCopy == config.ZeroCopyOff:
+		return "all, as asked for"
+	}
+	return "all, the driver has no zero copy"
 }
 
 // fail ends the daemon. The first reason is the one that counts.

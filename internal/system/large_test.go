@@ -66,6 +66,9 @@ func TestKernelAboveByInterface(t *testing.T) {
 		cmd.Stdout = &out
 		b.Server.Start(cmd)
 		cmd.Wait() //nolint:errcheck // it fails, as another xhttpd is there
+		if !strings.Contains(b.Log(), "all, the driver has no zero copy") {
+			t.Errorf("the log does not say whether packets are copied, and why:\n%s", b.Log())
+		}
 		for who, text := range map[string]string{"log": b.Log(), "check": out.String()} {
 			if !strings.Contains(text, c.says) {
 				t.Errorf("%s: it does not say %q:\n%s", who, c.says, text)
