@@ -91,8 +91,8 @@ start_apache() {
 	wait_for "Apache" curl_server -o /dev/null http://127.0.0.1/
 }
 
-start_xhttpd() { # without --kernel-above off, the large files would be left to the server behind, which sends them with less work here
-	ip netns exec "$server" bin/xhttpd run --interface "$server_if" --root "$dir/www" --kernel-above off \
+start_xhttpd() {
+	ip netns exec "$server" bin/xhttpd run --interface "$server_if" --root "$dir/www" \
 		${backend:+--backend "$backend"} >"$dir/xhttpd.log" 2>&1 &
 	xhttpd_pid=$!
 	wait_for "xhttpd" curl_server -f -o /dev/null http://127.0.0.1:9180/healthz

@@ -192,7 +192,7 @@ func (s *stage) start(name string, mtu int, offloads bool) *server {
 	if name == self {
 		sv.bed = testbed.Start(s, testbed.Options{
 			Options: opts, NoDaemon: true, Prefix: cores.On(cores.Server), Root: s.root, Config: "MaxKeepAliveRequests 0\n",
-			Args: append([]string{"--keepalive-requests", "0", "--max-per-prefix", "1000000", "--cache-size", "1GiB", "--kernel-above", "auto"}, strings.Fields(*daemonArgs)...),
+			Args: append([]string{"--keepalive-requests", "0", "--max-per-prefix", "1000000", "--cache-size", "1GiB"}, strings.Fields(*daemonArgs)...),
 		})
 		sv.client, sv.at = sv.bed.Client, sv.bed.Server
 	} else {

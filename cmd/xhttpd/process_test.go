@@ -71,7 +71,7 @@ func start(t *testing.T, args ...string) *process {
 func (p *process) run(args ...string) {
 	p.t.Helper()
 	path, env := xhttpd(p.t)
-	p.cmd = p.server.Command(path, append([]string{"run", "-i", p.server.Interface, "--root", p.root, "--log-level", "debug", "--kernel-above", "off"}, args...)...)
+	p.cmd = p.server.Command(path, append([]string{"run", "-i", p.server.Interface, "--root", p.root, "--log-level", "debug"}, args...)...)
 	p.cmd.Env = env
 	p.cmd.Stderr = p.log
 	p.server.Do(func() {

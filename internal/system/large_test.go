@@ -55,13 +55,13 @@ func TestKernelAboveByInterface(t *testing.T) {
 		opts testbed.Options
 		says string
 	}{
-		{testbed.Options{Args: []string{"--kernel-above", "auto"}}, "long segments, which the card cuts"},
-		{testbed.Options{Args: []string{"--kernel-above", "auto"}, Options: nstest.Options{WireLike: true}}, "long segments, which the kernel cuts"},
-		{testbed.Options{Args: []string{"--kernel-above", "auto", "--segmentation", "off"}}, "each packet is copied, and the card segments"},
-		{testbed.Options{}, "as asked for"},
+		{testbed.Options{}, "long segments, which the card cuts"},
+		{testbed.Options{Options: nstest.Options{WireLike: true}}, "long segments, which the kernel cuts"},
+		{testbed.Options{Args: []string{"--segmentation", "off"}}, "each packet is copied, and the card segments"},
+		{testbed.Options{Args: []string{"--kernel-above", "off"}}, "as asked for"},
 	} {
 		b := testbed.Start(t, c.opts)
-		cmd := b.Server.Command(b.Binary(), append([]string{"check", "--json", "--interface", b.Server.Interface}, append([]string{"--kernel-above", "off"}, c.opts.Args...)...)...)
+		cmd := b.Server.Command(b.Binary(), append([]string{"check", "--json", "--interface", b.Server.Interface}, c.opts.Args...)...)
 		var out strings.Builder
 		cmd.Stdout = &out
 		b.Server.Start(cmd)

@@ -139,14 +139,13 @@ func (b *Bed) Binary() string {
 }
 
 // StartDaemon starts xhttpd, with more arguments than Options.Args if wanted, and waits until it serves. It is told of the
-// document root only if no Apache runs that tells it, and to leave no response to Apache for its length unless the arguments say otherwise.
+// document root only if no Apache runs that tells it.
 func (b *Bed) StartDaemon(more ...string) {
 	b.Helper()
 	if b.apache == nil {
 		more = append(more, "--root", b.Root)
 	}
-	// Most tests are of our own TCP, with objects that would be left to Apache here. Later arguments count more.
-	args := slices.Concat([]string{"run", "--interface", b.Server.Interface, "--kernel-above", "off"}, b.args, more)
+	args := slices.Concat([]string{"run", "--interface", b.Server.Interface}, b.args, more)
 	b.daemon = b.command(append([]string{b.Binary()}, args...)...)
 	b.daemon.Stderr = b.log
 	b.Server.Start(b.daemon)
