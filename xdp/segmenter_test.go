@@ -40,11 +40,11 @@ func (l *lab) long(s *Segmenter, is4 bool, n, first int) (head int, rest []byte,
 		flow.Local, flow.Remote = l.server.IPv6.As16(), client6.As16()
 	}
 	h := wire.Header{Src: wire.MAC(l.server.MAC), Dst: wire.MAC(l.client.MAC), Flow: &flow, Seq: 1<<32 - 5000, Ack: 7, Flags: wire.ACK | wire.PSH | wire.FIN, Wnd: 500,
-		Options: &wire.Options{HasTS: true, TSVal: 1, TSEcr: 2}}
+		Options: &wire.Options{HasTS: true, TSVal: 1, TSEcr: 2}, Partial: true}
 	headers = h.HeaderLen()
 	body := stream(n)
 	head = headers + copy(s.Head()[headers:], body[:first])
-	wire.FinishPartial(s.Head()[:head], h.Build(s.Head(), n))
+	h.Build(s.Head(), n)
 	return head, body[first:], headers
 }
 

@@ -97,13 +97,13 @@ func (l *Loop) depart(s *slot) bool {
 // build makes a frame of the row of s. What lies in an object's memory as it is to be sent is not copied.
 func (l *Loop) build(s *slot) {
 	w, f := &l.row, &l.row.first
-	h := wire.Header{Src: l.cfg.LocalMAC, Dst: s.peer, Flow: &s.flow, Seq: f.Seq, Ack: f.Ack, Flags: f.Flags, Wnd: f.Wnd, ECT: f.ECT, Options: &f.Options}
+	h := wire.Header{Src: l.cfg.LocalMAC, Dst: s.peer, Flow: &s.flow, Seq: f.Seq, Ack: f.Ack, Flags: f.Flags, Wnd: f.Wnd, ECT: f.ECT, Options: &f.Options, Partial: true}
 	head := l.cfg.Segmenter.Head()
 	w.headers = h.HeaderLen()
 	w.rest = l.work.direct(s, f.Off, uint32(w.payload))
 	w.n = w.headers + w.payload - len(w.rest)
 	l.work.read(s, head[w.headers:w.n], f.Off)
-	wire.FinishPartial(head[:w.n], h.Build(head, w.payload))
+	h.Build(head, w.payload)
 	w.built = true
 	s.flags |= flagLong
 }

@@ -57,11 +57,9 @@ func (c *crowd) make(frame []byte, k int) []byte {
 		o = wire.Options{HasMSS: true, MSS: 1460, HasTS: true, TSVal: 1, SACKPermitted: true, HasWScale: true, WScale: 7}
 	}
 	h := wire.Header{Src: wire.MAC(remoteMAC), Dst: wire.MAC(localMAC), Flow: &flow, Inbound: true, Seq: wire.Seq(c.seq), Ack: wire.Seq(c.acks[k]),
-		Flags: c.flags, Wnd: 500, Options: &o}
+		Flags: c.flags, Wnd: 500, Options: &o, Partial: true}
 	copy(frame[h.HeaderLen():], c.payload)
-	frame = frame[:h.Build(frame, len(c.payload))]
-	wire.FinishPartial(frame, len(frame))
-	return frame
+	return frame[:h.Build(frame, len(c.payload))]
 }
 
 func (c *crowd) Alloc(frames [][]byte) int {

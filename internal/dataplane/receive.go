@@ -98,7 +98,10 @@ func (l *Loop) reply() {
 		l.count.Drops[DropNoFrame]++
 		return
 	}
-	h := wire.Header{Src: p.Dst, Dst: p.Src, Flow: &p.Flow, Seq: l.out.Seq, Ack: l.out.Ack, Flags: l.out.Flags, Wnd: l.out.Wnd, Options: &l.out.Options}
+	h := wire.Header{
+		Src: p.Dst, Dst: p.Src, Flow: &p.Flow, Seq: l.out.Seq, Ack: l.out.Ack, Flags: l.out.Flags, Wnd: l.out.Wnd, Options: &l.out.Options,
+		Partial: l.cfg.PartialChecksums,
+	}
 	l.queue(h.Build(frame, 0))
 }
 

@@ -50,7 +50,10 @@ func (l *Loop) transmit() {
 func (l *Loop) put(s *slot) {
 	frame := l.frame()
 	t := &l.out
-	h := wire.Header{Src: l.cfg.LocalMAC, Dst: s.peer, Flow: &s.flow, Seq: t.Seq, Ack: t.Ack, Flags: t.Flags, Wnd: t.Wnd, ECT: t.ECT, Options: &t.Options}
+	h := wire.Header{
+		Src: l.cfg.LocalMAC, Dst: s.peer, Flow: &s.flow, Seq: t.Seq, Ack: t.Ack, Flags: t.Flags, Wnd: t.Wnd, ECT: t.ECT, Options: &t.Options,
+		Partial: l.cfg.PartialChecksums,
+	}
 	if t.Len > 0 {
 		at := h.HeaderLen()
 		l.work.read(s, frame[at:at+int(t.Len)], t.Off)
@@ -72,9 +75,7 @@ func (l *Loop) frame() []byte {
 // queue says that the current frame holds n octets, to be sent when their checksum is in place.
 func (l *Loop) queue(n int) {
 	frame := l.tx[l.txUsed][:n]
-	if l.cfg.PartialChecksums {
-		wire.FinishPartial(frame, n)
-	} else {
+	if !l.cfg.PartialChecksums {
 		wire.Finish(frame)
 	}
 	l.tx[l.txUsed] = frame

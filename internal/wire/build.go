@@ -22,6 +22,9 @@ type Header struct {
 	ECT      bool   // the IP header says ECT(0) (RFC 3168, 5)
 	Wnd      uint16 // as it stands in the header, scaled by the caller
 	Options  *Options
+	// Partial has Build put the pseudo-header's sum where the TCP checksum will be, for a device that adds the rest (Linux's
+	// CHECKSUM_PARTIAL). Such a frame needs no Finish.
+	Partial bool
 }
 
 // HeaderLen returns the octets in front of the payload.
@@ -39,6 +42,9 @@ func (h *Header) HeaderLen() int {
 // Build writes headers in front of a payload of n octets which the caller has put, or will have put before
 // Finish, at frame[HeaderLen():]. It returns the length of the frame. The checksum of TCP is left for Finish.
 // frame must have room for headers and payload.
+//
+// It reads nothing of what it has written: a load behind narrower stores waits until they have reached the cache, and
+// a frame that was sent a while ago is in none that is near.
 func (h *Header) Build(frame []byte, n int) int {
 	copy(frame[0:6], h.Dst[:])
 	copy(frame[6:12], h.Src[:])
@@ -58,19 +64,21 @@ func (h *Header) Build(frame []byte, n int) int {
 		opts = h.Options.put(tcp[TCPLen:])
 	}
 	length := TCPLen + opts + n
+	var sum uint32 // of the addresses
 	if v4 {
-		putIPv4(frame, src, dst, length, h.tos())
+		sum = putIPv4(frame, src, dst, length, h.tos())
 	} else {
-		putIPv6(frame, src, dst, length, h.tos())
+		sum = putIPv6(frame, src, dst, length, h.tos())
 	}
-	binary.BigEndian.PutUint16(tcp[0:], sport)
-	binary.BigEndian.PutUint16(tcp[2:], dport)
+	if sum += protoTCP + uint32(length); !h.Partial {
+		sum = 0
+	}
+	_ = tcp[TCPLen-1]
+	binary.BigEndian.PutUint32(tcp[0:], uint32(sport)<<16|uint32(dport))
 	binary.BigEndian.PutUint32(tcp[4:], uint32(h.Seq))
 	binary.BigEndian.PutUint32(tcp[8:], uint32(h.Ack))
-	tcp[12] = byte((TCPLen + opts) / 4 << 4)
-	tcp[13] = byte(h.Flags)
-	binary.BigEndian.PutUint16(tcp[14:], h.Wnd)
-	binary.BigEndian.PutUint32(tcp[16:], 0) // checksum and urgent pointer
+	binary.BigEndian.PutUint32(tcp[12:], uint32(TCPLen+opts)/4<<28|uint32(h.Flags)<<16|uint32(h.Wnd))
+	binary.BigEndian.PutUint32(tcp[16:], uint32(fold(sum))<<16) // and no urgent pointer
 	return l4 + length
 }
 
@@ -82,20 +90,25 @@ func (h *Header) tos() byte {
 	return 0
 }
 
-func putIPv4(frame []byte, src, dst *Addr, length int, tos byte) {
-	binary.BigEndian.PutUint16(frame[12:], etherIPv4)
-	ip := frame[EthLen : EthLen+IPv4Len]
-	ip[0], ip[1] = 0x45, tos
-	binary.BigEndian.PutUint16(ip[2:], uint16(IPv4Len+length))
-	binary.BigEndian.PutUint16(ip[4:], 0) // an atomic datagram needs no identification (RFC 6864, 4.1)
-	binary.BigEndian.PutUint16(ip[6:], dontFragment)
-	ip[8], ip[9], ip[10], ip[11] = defaultTTL, protoTCP, 0, 0
-	copy(ip[12:16], src[12:])
-	copy(ip[16:20], dst[12:])
-	binary.BigEndian.PutUint16(ip[10:], ^Sum(ip, 0))
+// putIPv4 writes the header of a datagram with length octets behind it, and returns the sum of the addresses, not folded.
+func putIPv4(frame []byte, src, dst *Addr, length int, tos byte) uint32 {
+	ip := frame[EthLen-2 : EthLen+IPv4Len]
+	from, to := binary.BigEndian.Uint32(src[12:]), binary.BigEndian.Uint32(dst[12:])
+	total := uint32(IPv4Len + length)
+	addrs := from>>16 + from&0xffff + to>>16 + to&0xffff
+	const rest = 0x4500 + dontFragment + defaultTTL<<8 + protoTCP
+	sum := ^fold(rest + uint32(tos) + total + addrs)
+	binary.BigEndian.PutUint32(ip[0:], etherIPv4<<16|0x4500|uint32(tos))
+	binary.BigEndian.PutUint32(ip[4:], total<<16) // an atomic datagram needs no identification (RFC 6864, 4.1)
+	binary.BigEndian.PutUint32(ip[8:], dontFragment<<16|defaultTTL<<8|protoTCP)
+	binary.BigEndian.PutUint16(ip[12:], sum)
+	binary.BigEndian.PutUint32(ip[14:], from)
+	binary.BigEndian.PutUint32(ip[18:], to)
+	return addrs
 }
 
-func putIPv6(frame []byte, src, dst *Addr, length int, tos byte) {
+// putIPv6 does the same.
+func putIPv6(frame []byte, src, dst *Addr, length int, tos byte) uint32 {
 	binary.BigEndian.PutUint16(frame[12:], etherIPv6)
 	ip := frame[EthLen : EthLen+IPv6Len]
 	binary.BigEndian.PutUint32(ip, 6<<28|uint32(tos)<<20)
@@ -103,17 +116,11 @@ func putIPv6(frame []byte, src, dst *Addr, length int, tos byte) {
 	ip[6], ip[7] = protoTCP, defaultTTL
 	copy(ip[8:24], src[:])
 	copy(ip[24:40], dst[:])
+	return uint32(Sum(src[:], 0)) + uint32(Sum(dst[:], 0))
 }
 
-// Finish computes the TCP checksum of a frame that Build made and whose payload is in place.
+// Finish computes the TCP checksum of a frame that Build made, without Partial, and whose payload is in place.
 func Finish(frame []byte) { putChecksum(tcpOf(frame)) }
-
-// FinishPartial puts the pseudo-header's sum where the TCP checksum of a frame that Build made will be, for a device that adds
-// the rest (Linux's CHECKSUM_PARTIAL). frame may be the beginning only, headers included, of n octets in all.
-func FinishPartial(frame []byte, n int) {
-	tcp, addrs := tcpOf(frame)
-	binary.BigEndian.PutUint16(tcp[16:], pseudoSum(addrs, protoTCP, n-len(frame)+len(tcp)))
-}
 
 // tcpOf returns the segment in a frame that Build made, and the addresses that its checksum covers.
 func tcpOf(frame []byte) (tcp, addrs []byte) {

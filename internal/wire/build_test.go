@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -91,6 +92,33 @@ func checkBuilt(t *testing.T, frame []byte, h *Header, payload []byte) {
 		t.Errorf("payload differs")
 	case readOptions(t, d.tcp.Options) != want:
 		t.Errorf("options %+v, want %+v", d.tcp.Options, want)
+	}
+}
+
+// A frame with Partial differs from the other only in its checksum field, which holds the sum of the pseudo-header (RFC 9293, 3.1).
+func TestBuildPartial(t *testing.T) {
+	r := rand.New(rand.NewPCG(6, 6))
+	for _, flow := range []Flow{flow4, flow6} {
+		for _, o := range append(optionSets(r), Options{}) {
+			for _, n := range payloadLengths {
+				payload := random(r, n)
+				h := Header{Src: macUs, Dst: macPeer, Flow: &flow, Seq: Seq(r.Uint32()), Flags: Flags(r.Uint32()), Options: &o}
+				want := build(t, &h, payload)
+				at, addrs := EthLen+IPv6Len, want[EthLen+8:EthLen+40]
+				if flow.Is4() {
+					at, addrs = EthLen+IPv4Len, want[EthLen+12:EthLen+20]
+				}
+				length := len(want) - at
+				pseudo := slowSum(append(bytes.Clone(addrs), 0, protoTCP, byte(length>>8), byte(length)), 0)
+				binary.BigEndian.PutUint16(want[at+16:], pseudo)
+				h.Partial = true
+				got := bytes.Repeat([]byte{0x5a}, len(want))
+				copy(got[h.HeaderLen():], payload)
+				if h.Build(got, n); !bytes.Equal(got, want) {
+					t.Fatalf("%d octets, %+v:\n%x, want\n%x", n, o, got, want)
+				}
+			}
+		}
 	}
 }
 

@@ -41,7 +41,11 @@ func Sum(b []byte, initial uint16) uint16 {
 // pseudoSum returns the sum of the pseudo-header of a TCP segment or, with IPv6, an ICMP message, of length octets (RFC
 // 9293, 3.1; for IPv6 RFC 8200, 8.1), folded. addrs are the source and destination addresses as they stand in the header.
 func pseudoSum(addrs []byte, proto byte, length int) uint16 {
-	s := uint32(Sum(addrs, 0)) + uint32(proto) + uint32(length)
+	return fold(uint32(Sum(addrs, 0)) + uint32(proto) + uint32(length))
+}
+
+// fold adds the carries of a sum of 16-bit words to it.
+func fold(s uint32) uint16 {
 	s = s>>16 + s&0xffff
 	s = s>>16 + s&0xffff
 	return uint16(s)

@@ -13,6 +13,9 @@ const (
 	optTimestamps    = 8
 )
 
+// plainTS is how the options of nearly every segment of a connection with timestamps begin (RFC 7323, appendix A).
+const plainTS = optNop<<24 | optNop<<16 | optTimestamps<<8 | 10
+
 // MaxSACK is how many SACK blocks fit beside timestamps; a fourth fits without them (RFC 2018, 3).
 const MaxSACK = 4
 
@@ -35,8 +38,7 @@ type Options struct {
 // SACK blocks beyond MaxSACK cannot occur: 40 octets hold four.
 func (o *Options) parse(b []byte) {
 	*o = Options{}
-	// What nearly every segment of a connection with timestamps looks like (RFC 7323, appendix A).
-	if len(b) == 12 && binary.BigEndian.Uint32(b) == optNop<<24|optNop<<16|optTimestamps<<8|10 {
+	if len(b) == 12 && binary.BigEndian.Uint32(b) == plainTS {
 		o.HasTS = true
 		o.TSVal = binary.BigEndian.Uint32(b[4:])
 		o.TSEcr = binary.BigEndian.Uint32(b[8:])
@@ -84,6 +86,13 @@ func (o *Options) parseOne(kind byte, v []byte) {
 // put writes the options at the start of b, padded to a multiple of four octets, and returns their length,
 // at most 40. SACK blocks that do not fit are left out.
 func (o *Options) put(b []byte) int {
+	if o.onlyTS() {
+		_ = b[11]
+		binary.BigEndian.PutUint32(b, plainTS)
+		binary.BigEndian.PutUint32(b[4:], o.TSVal)
+		binary.BigEndian.PutUint32(b[8:], o.TSEcr)
+		return 12
+	}
 	n := 0
 	if o.HasMSS {
 		b[0], b[1] = optMSS, 4
@@ -118,8 +127,16 @@ func (o *Options) put(b []byte) int {
 	return n
 }
 
+// onlyTS reports whether there are timestamps and nothing else.
+func (o *Options) onlyTS() bool {
+	return o.HasTS && !o.HasMSS && !o.SACKPermitted && !o.HasWScale && o.NSACK == 0
+}
+
 // Len returns the octets that Build will use for the options.
 func (o *Options) Len() int {
+	if o.onlyTS() {
+		return 12
+	}
 	var b [40]byte
 	return o.put(b[:])
 }
