@@ -40,6 +40,7 @@ func newLab(t testing.TB, opts nstest.Options, generic bool) *lab {
 			Addresses: []netip.Addr{l.server.IPv4, l.server.IPv6},
 			FlowKey:   testFlowKey,
 			CookieKey: testCookieKey,
+			Lendings:  testLendings,
 			Answers:   Answers(testListener().Answers()),
 			Generic:   generic,
 		})

@@ -45,6 +45,8 @@ type Config struct {
 	CookieKey [2]uint64
 	// Answers says how SYNs are answered while a ring is crowded; the zero value leaves them to the kernel.
 	Answers Answers
+	// Lendings is how many connections of each queue can be lent to the program at a time (Program.Lending), about; 0: none.
+	Lendings int
 }
 
 // Answers are the settings of a tcpstate.Listener, under the same names. The last of each MSS is the interface's own.
@@ -66,6 +68,7 @@ type Program struct {
 	queues  int
 	flows   []uint64   // the map ours
 	loads   []ringLoad // the map ring_loads
+	lending lending
 
 	mu        sync.Mutex // for what follows, and for writes to the maps it mirrors
 	heartbeat steerHeartbeat
@@ -135,6 +138,9 @@ func (p *Program) load(cfg *Config, iface *net.Interface) error {
 	if err := setFlowTable(spec, cfg, p.queues); err != nil {
 		return err
 	}
+	if err := setLending(spec, cfg, p.queues); err != nil {
+		return err
+	}
 	// Only where it is needed: the program is dearer with it, and drivers may treat ordinary packets in another way. In generic mode
 	// the kernel (6.18) would copy packets without their mac_len (skb_pp_cow_data), so that nobody's tc program finds the Ethernet
 	// header; without it, it makes them linear.
@@ -159,6 +165,9 @@ func (p *Program) load(cfg *Config, iface *net.Interface) error {
 	if p.flows, err = mapArray[uint64](p.objects.Ours); err == nil {
 		p.loads, err = mapArray[ringLoad](p.objects.RingLoads)
 	}
+	if err == nil && cfg.Lendings > 0 {
+		err = p.lending.open(&p.objects)
+	}
 	if err != nil {
 		return errors.Join(err, p.free())
 	}
@@ -167,7 +176,7 @@ func (p *Program) load(cfg *Config, iface *net.Interface) error {
 
 // free gives the maps back, and what is mapped of them.
 func (p *Program) free() error {
-	err := errors.Join(unmapArray(p.flows), unmapArray(p.loads))
+	err := errors.Join(unmapArray(p.flows), unmapArray(p.loads), p.lending.close())
 	p.flows, p.loads = nil, nil
 	clear(p.addresses)
 	return errors.Join(err, p.objects.Close())

@@ -19,6 +19,8 @@ const (
 	CrowdOddSYN = Reason(steerReasonREASON_CROWD_ODD_SYN) // passed likewise: only the kernel can answer it
 	CrowdTooBig = Reason(steerReasonREASON_CROWD_TOO_BIG) // passed likewise: a router's answer about no known connection
 	Oversized   = Reason(steerReasonREASON_OVERSIZED)     // dropped: it fits no frame of the socket, see MaxPacket
+	Answered    = Reason(steerReasonREASON_ANSWERED)      // a request whose answer lay ready; the answer has gone
+	Spoiled     = Reason(steerReasonREASON_SPOILED)       // dropped: a request that could not be made its answer
 	NoSocket    = Reason(steerReasonREASON_NO_SOCKET)     // would have gone, but the receive queue has no socket
 	StaleSYN    = Reason(steerReasonREASON_STALE_SYN)     // no heartbeat for 1 s: new connections are the kernel's
 	Stale       = Reason(steerReasonREASON_STALE)         // no heartbeat for 5 s: everything is
@@ -57,6 +59,8 @@ var reasonNames = [NumReasons]string{
 	steerReasonREASON_CROWD_STRAY:   "crowd-stray",
 	steerReasonREASON_CROWD_TOO_BIG: "crowd-too-big",
 	steerReasonREASON_OVERSIZED:     "oversized",
+	steerReasonREASON_ANSWERED:      "answered",
+	steerReasonREASON_SPOILED:       "spoiled",
 }
 
 // String returns the reason as a metric's label.

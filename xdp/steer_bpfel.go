@@ -18,6 +18,17 @@ type steerAddr struct {
 	Octets [16]uint8
 }
 
+type steerDateTexts struct {
+	_       structs.HostLayout
+	Current uint64
+	All     [4]struct {
+		_    structs.HostLayout
+		Text [30]uint8
+		Sum  uint16
+	}
+	Reserved [7]uint64
+}
+
 type steerHeartbeat struct {
 	_         structs.HostLayout
 	BeatNanos uint64
@@ -25,9 +36,48 @@ type steerHeartbeat struct {
 	Reserved  uint32
 }
 
+type steerLent struct {
+	_          structs.HostLayout
+	Owner      uint64
+	Hash       uint64
+	RcvNxt     uint32
+	SndNxt     uint32
+	TsRecent   uint32
+	TsOffset   uint32
+	Window     uint16
+	PeerWindow uint16
+	Room       uint16
+	PeerScale  uint8
+	With       uint8
+	Answered   uint16
+	Served     uint16
+	Answer     uint16
+	Asked      uint16
+	FirstNanos uint64
+	LastNanos  uint64
+}
+
 type steerOursBucket struct {
 	_      structs.HostLayout
 	Hashes [8]uint64
+}
+
+type steerReady struct {
+	_          structs.HostLayout
+	UntilNanos uint64
+	Hash       uint64
+	Local      steerAddr
+	AskedLen   uint16
+	Len        uint16
+	DateAt     uint16
+	Most       uint16
+	AskedSum   uint16
+	Sum        uint16
+	Reserved   uint32
+	Given      uint64
+	Reserved2  uint64
+	Asked      [512]uint8
+	Octets     [1472]uint8
 }
 
 type steerReason uint32
@@ -63,7 +113,9 @@ const (
 	steerReasonREASON_CROWD_STRAY   steerReason = 27
 	steerReasonREASON_CROWD_TOO_BIG steerReason = 28
 	steerReasonREASON_OVERSIZED     steerReason = 29
-	steerReasonREASONS              steerReason = 30
+	steerReasonREASON_ANSWERED      steerReason = 30
+	steerReasonREASON_SPOILED       steerReason = 31
+	steerReasonREASONS              steerReason = 32
 )
 
 type steerRingLoad struct {
@@ -94,8 +146,11 @@ type steerSynSettings struct {
 const (
 	steerMapAddresses        = "addresses"
 	steerMapCounters         = "counters"
+	steerMapDates            = "dates"
 	steerMapHeartbeats       = "heartbeats"
+	steerMapLents            = "lents"
 	steerMapOurs             = "ours"
+	steerMapReadies          = "readies"
 	steerMapRingLoads        = "ring_loads"
 	steerMapXsks             = "xsks"
 	steerProgBounce          = "bounce"
@@ -105,6 +160,7 @@ const (
 	steerVarCookieKey1       = "cookie_key1"
 	steerVarCrowdedForOthers = "crowded_for_others"
 	steerVarCrowdedForSyns   = "crowded_for_syns"
+	steerVarLentsMask        = "lents_mask"
 	steerVarLongestFrame     = "longest_frame"
 	steerVarOursKey0         = "ours_key0"
 	steerVarOursKey1         = "ours_key1"
@@ -166,8 +222,11 @@ type steerProgramSpecs struct {
 type steerMapSpecs struct {
 	Addresses  *ebpf.MapSpec `ebpf:"addresses"`
 	Counters   *ebpf.MapSpec `ebpf:"counters"`
+	Dates      *ebpf.MapSpec `ebpf:"dates"`
 	Heartbeats *ebpf.MapSpec `ebpf:"heartbeats"`
+	Lents      *ebpf.MapSpec `ebpf:"lents"`
 	Ours       *ebpf.MapSpec `ebpf:"ours"`
+	Readies    *ebpf.MapSpec `ebpf:"readies"`
 	RingLoads  *ebpf.MapSpec `ebpf:"ring_loads"`
 	Xsks       *ebpf.MapSpec `ebpf:"xsks"`
 }
@@ -181,6 +240,7 @@ type steerVariableSpecs struct {
 	CookieKey1       *ebpf.VariableSpec `ebpf:"cookie_key1"`
 	CrowdedForOthers *ebpf.VariableSpec `ebpf:"crowded_for_others"`
 	CrowdedForSyns   *ebpf.VariableSpec `ebpf:"crowded_for_syns"`
+	LentsMask        *ebpf.VariableSpec `ebpf:"lents_mask"`
 	LongestFrame     *ebpf.VariableSpec `ebpf:"longest_frame"`
 	OursKey0         *ebpf.VariableSpec `ebpf:"ours_key0"`
 	OursKey1         *ebpf.VariableSpec `ebpf:"ours_key1"`
@@ -212,8 +272,11 @@ func (o *steerObjects) Close() error {
 type steerMaps struct {
 	Addresses  *ebpf.Map `ebpf:"addresses"`
 	Counters   *ebpf.Map `ebpf:"counters"`
+	Dates      *ebpf.Map `ebpf:"dates"`
 	Heartbeats *ebpf.Map `ebpf:"heartbeats"`
+	Lents      *ebpf.Map `ebpf:"lents"`
 	Ours       *ebpf.Map `ebpf:"ours"`
+	Readies    *ebpf.Map `ebpf:"readies"`
 	RingLoads  *ebpf.Map `ebpf:"ring_loads"`
 	Xsks       *ebpf.Map `ebpf:"xsks"`
 }
@@ -222,8 +285,11 @@ func (m *steerMaps) Close() error {
 	return _SteerClose(
 		m.Addresses,
 		m.Counters,
+		m.Dates,
 		m.Heartbeats,
+		m.Lents,
 		m.Ours,
+		m.Readies,
 		m.RingLoads,
 		m.Xsks,
 	)
@@ -238,6 +304,7 @@ type steerVariables struct {
 	CookieKey1       *ebpf.Variable `ebpf:"cookie_key1"`
 	CrowdedForOthers *ebpf.Variable `ebpf:"crowded_for_others"`
 	CrowdedForSyns   *ebpf.Variable `ebpf:"crowded_for_syns"`
+	LentsMask        *ebpf.Variable `ebpf:"lents_mask"`
 	LongestFrame     *ebpf.Variable `ebpf:"longest_frame"`
 	OursKey0         *ebpf.Variable `ebpf:"ours_key0"`
 	OursKey1         *ebpf.Variable `ebpf:"ours_key1"`

@@ -38,7 +38,7 @@ func newBenchOf(t *testing.T, listener *tcpstate.Listener, mtu int) *lab {
 	l := &lab{t: t}
 	l.client, l.server = nstest.Pair(t, nstest.Options{Queues: 2})
 	l.program = &Program{queues: 2, addresses: make(map[netip.Addr]bool)}
-	if err := l.program.load(&Config{Port: port, FlowKey: testFlowKey, CookieKey: testCookieKey, Answers: Answers(listener.Answers())}, &net.Interface{HardwareAddr: l.server.MAC, MTU: mtu}); err != nil {
+	if err := l.program.load(&Config{Port: port, FlowKey: testFlowKey, CookieKey: testCookieKey, Answers: Answers(listener.Answers()), Lendings: testLendings}, &net.Interface{HardwareAddr: l.server.MAC, MTU: mtu}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.program.objects.Close() })
@@ -182,6 +182,7 @@ func TestSteer(t *testing.T) {
 	t.Run("flow table", testSteerByFlowTable)
 	t.Run("crowded", testSteerCrowded)
 	t.Run("cookie", testSteerByCookie)
+	t.Run("lending", testSteerLending)
 	t.Run("answer", testSteerAnswers)
 	t.Run("length", testSteerByLength)
 	t.Run("too big", testSteerTooBig)

@@ -117,7 +117,8 @@ static __always_inline struct ours_bucket *ours_bucket_of(const struct flow *f, 
 	return bpf_map_lookup_elem(&ours, &index); /* never NULL; the verifier does not know */
 }
 
-static __always_inline int flow_is_ours(const struct flow *f)
+/* flow_is_ours() returns the hash of a flow that user space holds, else 0. */
+static __always_inline __u64 flow_is_ours(const struct flow *f)
 {
 	__u64 hash;
 	struct ours_bucket *bucket = ours_bucket_of(f, &hash);
@@ -128,7 +129,7 @@ static __always_inline int flow_is_ours(const struct flow *f)
 #pragma unroll
 	for (i = 0; i < OURS_WAYS; i++)
 		if (*(volatile __u64 *)&bucket->hashes[i] == hash) /* user space writes it */
-			return 1;
+			return hash;
 	return 0;
 }
 

@@ -4,6 +4,8 @@
  * the connection. So do the ICMP errors by which a router says that a segment of such a connection was too big: nobody else
  * can use them. Everything else, and every doubt, is passed to the kernel. No octet is touched.
  *
+ * Requests of connections that user space has lent may be answered here (answer.h): bounce sends the answers.
+ *
  * When user space does not keep up, segments of no connection are dropped, and SYNs are answered here: bounce sends them back.
  *
  * The order of the questions is that of their price: the packet itself, the settings, the heartbeat, the table of the flows
@@ -12,6 +14,7 @@
  * With a large MTU a packet may lie in several buffers. The headers are in the first one, or the packet is too short for this
  * program; the socket gets it as a whole, if it fits one of its frames.
  */
+#include "answer.h"
 #include "icmp.h"
 #include "injected.h"
 #include "ours.h"
@@ -65,6 +68,8 @@ enum reason {
 	 * so it was merged by an offload: its segments come again, one by one. The kernel would answer it with a RST.
 	 */
 	REASON_OVERSIZED,
+	REASON_ANSWERED, /* turned into the answer to a request, for bounce */
+	REASON_SPOILED,  /* dropped: that could not be done */
 	REASONS,             /* how many there are */
 };
 
@@ -188,6 +193,7 @@ static __always_inline enum reason decide(struct xdp_md *ctx, const struct ring_
 	enum packet_problem problem;
 	enum reason reason;
 	struct packet p;
+	__u64 hash;
 	int is_syn = 0;
 
 	problem = packet_parse(data, data_end, frame_len, &p);
@@ -215,10 +221,17 @@ static __always_inline enum reason decide(struct xdp_md *ctx, const struct ring_
 			ours_forget(&p.flow); /* the kernel answers it, and what comes next is for its socket */
 		return reason;
 	}
-	if (flow_is_ours(&p.flow))
+	hash = flow_is_ours(&p.flow);
+	if (hash)
 		reason = ours == REASON_REDIRECTED ? REASON_OURS : ours;
 	else if (kernel_owns(ctx, &p))
 		return REASON_KERNEL;
+	if (lents_mask && reason == REASON_OURS) {
+		int answered = try_answer(ctx, &p, hash, now_nanos);
+
+		if (answered)
+			return answered > 0 ? REASON_ANSWERED : REASON_SPOILED;
+	}
 	if (frame_len > longest_frame)
 		return REASON_OVERSIZED;
 	if (reason != REASON_REDIRECTED)
@@ -250,7 +263,8 @@ int steer(struct xdp_md *ctx)
 			reason = REASON_NO_SOCKET;
 		else if (load)
 			load->given++;
-	} else if (reason == REASON_CROWD_HELLO || reason == REASON_CROWD_STRAY || reason == REASON_OVERSIZED) {
+	} else if (reason == REASON_CROWD_HELLO || reason == REASON_CROWD_STRAY || reason == REASON_OVERSIZED ||
+		   reason == REASON_SPOILED) {
 		verdict = XDP_DROP;
 	}
 	counter = bpf_map_lookup_elem(&counters, &reason);
@@ -266,8 +280,19 @@ int bounce(struct __sk_buff *skb)
 	void *data = (void *)(long)skb->data;
 	const __u64 *mark = (void *)(long)skb->data_meta;
 
-	if ((void *)(mark + 1) > data || *mark != bounce_mark)
+	if ((void *)(mark + 1) > data)
 		return TC_ACT_UNSPEC; /* TCX_NEXT, which older headers lack */
+	if (*mark == bounce_mark + 1) {
+		struct answer_mark answer;
+
+		if ((void *)mark + sizeof(answer) > data)
+			return TC_ACT_UNSPEC;
+		answer = *(const struct answer_mark *)mark;
+		if (put_answer(skb, &answer))
+			return TC_ACT_SHOT;
+	} else if (*mark != bounce_mark) {
+		return TC_ACT_UNSPEC;
+	}
 	return bpf_redirect(skb->ifindex, 0);
 }
 

@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/*
+ * Requests that are answered here: user space has lent the connection, the request is octet for octet one whose answer lies ready,
+ * and that answer is one segment. Everything else, and every doubt, is user space's, which takes the connection back first.
+ *
+ * steer writes the headers of the answer over those of the request, which are as long, and says by metadata which answer it is;
+ * bounce makes the packet longer and puts the octets in. In XDP there is no room for them: veth leaves none behind a packet.
+ */
+#ifndef XHTTPD_ANSWER_H
+#define XHTTPD_ANSWER_H
+
+#include "ours.h"
+#include "packet.h"
+#include "synack.h"
+
+#define ANSWERS 256U /* for each receive queue, a power of two */
+#define MAX_ASKED 512 /* octets of a request */
+#define MAX_ANSWER 1472
+#define DATE_LEN 29
+#define DATES 4
+#define HASHED_WORDS 16 /* of a request, of 8 octets */
+
+/* Who may touch a struct lent. Both sides change it by cmpxchg only. */
+enum lent_owner {
+	LENT_NONE, /* user space */
+	LENT_HERE, /* this program may take it */
+	LENT_BUSY, /* this program is at work */
+};
+
+#define LENT_TIMESTAMPS 1
+#define LENT_DATE_SHIFT 1
+
+/* A connection that user space has lent: everything it wrote was sent, all that it received is decided. internal/dataplane's
+ * lending.go has the same layout. */
+struct lent {
+	__u64 owner;
+	__u64 hash; /* flow_hash() */
+	__u32 rcv_nxt, snd_nxt;
+	__u32 ts_recent, ts_offset;
+	__u16 window;      /* that we advertise, as it stands in the header */
+	__u16 peer_window; /* the peer's last */
+	__u16 room;        /* octets of payload in a segment to the peer */
+	__u8 peer_scale;
+	__u8 with; /* LENT_TIMESTAMPS, and the date of the last answer */
+	__u16 answered;  /* since it was lent */
+	__u16 served;    /* requests on the connection before that */
+	__u16 answer;    /* the last one's number */
+	__u16 asked;     /* octets of its request */
+	__u64 first_nanos; /* CLOCK_MONOTONIC, when the first and the last request came */
+	__u64 last_nanos;
+};
+
+/* An answer. It does not change while it may be given, or soon after. Sums are in the order of this machine. */
+struct ready {
+	__u64 until_nanos; /* CLOCK_MONOTONIC; user space looks often whether it is still right, and puts it off */
+	__u64 hash;        /* of the request */
+	struct addr local; /* that was asked */
+	__u16 asked_len, len;
+	__u16 date_at;   /* of Date's value */
+	__u16 most;      /* requests on a connection for which this is the answer; 0xffff: any number */
+	__u16 asked_sum;
+	__u16 sum;       /* with zeros for the date */
+	__u32 reserved;
+	__u64 given;     /* how often; written here only */
+	__u64 reserved2;
+	__u8 asked[MAX_ASKED];
+	__u8 octets[MAX_ANSWER];
+};
+
+_Static_assert(sizeof(struct lent) == 64 && sizeof(struct ready) == 2048, "as in lending.go");
+
+/* The time as Date has it. User space writes a text before it makes it the current one, and others for some seconds then. */
+struct date_texts {
+	__u64 current;
+	struct {
+		__u8 text[DATE_LEN + 1]; /* a zero behind it */
+		__u16 sum;
+	} all[DATES];
+	__u64 reserved[7];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1); /* set before loading */
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct lent);
+} lents SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1); /* set before loading */
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct ready);
+} readies SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1); /* set before loading */
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct date_texts);
+} dates SEC(".maps");
+
+const volatile __u32 lents_mask = 0; /* entries for each queue - 1, a power of two less one; 0: nothing is lent */
+
+/* What bounce finds before the packet. */
+struct answer_mark {
+	__u64 mark; /* bounce_mark + 1 */
+	__u32 ready;
+	__u16 dates; /* index */
+	__u8 date;
+	__u8 at;     /* of the payload, from the beginning of the frame */
+};
+
+/* asked_hash() is dataplane's askedHash: so much of a request and of whom it asks as tells most of them apart. The rest is compared. */
+static __always_inline __u64 asked_hash(const struct addr *local, const void *p, const void *end, __u32 len)
+{
+	__u64 h = (octets8(&local->octets[0]) ^ octets8(&local->octets[8])) + len;
+	__u32 i;
+
+#pragma unroll
+	for (i = 0; i < HASHED_WORDS; i++) {
+		const word *w = p + 8 * i;
+
+		if (8 * i + 8 > len || (void *)(w + 2) > end)
+			break;
+		h = (h ^ ((__u64)w[1] << 32 | w[0])) * 0x9e3779b97f4a7c15ULL;
+		h ^= h >> 29;
+	}
+	return h;
+}
+
+
+/* Reports whether len octets at p are those of r. len is at least 8. */
+static __always_inline int asked_equals(const void *p, const void *end, const struct ready *r, __u32 len)
+{
+	const __u8 *q = p;
+	__u32 i, last = len - 8;
+
+	for (i = 0; i < MAX_ASKED / 8; i++) {
+		const word *w = (const void *)q, *v = (const void *)&r->asked[8 * i];
+
+		if (8 * i >= last)
+			break;
+		if ((void *)(w + 2) > end)
+			return 0;
+		if (w[0] != v[0] || w[1] != v[1])
+			return 0;
+		q += 8;
+	}
+	if (last > MAX_ASKED - 8)
+		return 0;
+	{
+		const word *w = p + last, *v = (const void *)&r->asked[last];
+
+		if ((void *)(w + 2) > end)
+			return 0;
+		return w[0] == v[0] && w[1] == v[1];
+	}
+}
+
+/* The sum of a pseudo-header, not folded. */
+static __always_inline __u64 pseudo_sum(const struct packet *p, __u32 len)
+{
+	__u64 sum = bpf_htons(IPPROTO_TCP) + bpf_htons(len);
+
+	if (p->is_ipv4)
+		return sum_words(&p->flow.local.octets[12], 4, sum_words(&p->flow.remote.octets[12], 4, sum));
+	return sum_words(&p->flow.local, 16, sum_words(&p->flow.remote, 16, sum));
+}
+
+#define TIMESTAMP_OPTION bpf_htonl(OPT_NOP << 24 | OPT_NOP << 16 | OPT_TIMESTAMPS << 8 | 10)
+
+/*
+ * try_answer() turns a request of the flow with this hash into its answer and returns 1, or leaves it as it was and returns 0.
+ * The frame was parsed as p. -1: it is spoiled, and to be dropped: the client asks again.
+ */
+static __always_inline int try_answer(struct xdp_md *ctx, const struct packet *p, __u64 hash, __u64 now_nanos)
+{
+	void *data = (void *)(long)ctx->data, *data_end = (void *)(long)ctx->data_end;
+	__u32 queue = ctx->rx_queue_index;
+	__u32 tcp_at = sizeof(struct ethhdr) + (p->is_ipv4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
+	__u32 at = p->payload_off, len = p->payload_len, header_len, index, number, ms, date;
+	struct answer_mark *mark;
+	struct ethhdr *eth = data;
+	struct date_texts *d;
+	struct ready *r;
+	struct lent *l;
+	struct tcphdr *tcp;
+	word *t;
+	__u8 mac[6];
+	__u64 sum, h;
+	__u16 peer_window, date_sum, partial;
+	int i;
+
+	if (len < 32 || len > MAX_ASKED || (p->flags | TCP_PSH) != (TCP_ACK | TCP_PSH))
+		return 0;
+	index = queue * (lents_mask + 1) + ((hash >> 32) & lents_mask);
+	l = bpf_map_lookup_elem(&lents, &index);
+	if (!l || *(volatile __u64 *)&l->owner != LENT_HERE || l->hash != hash)
+		return 0;
+	if (l->rcv_nxt != p->seq || l->snd_nxt != p->ack)
+		return 0;
+	header_len = l->with & LENT_TIMESTAMPS ? 32 : 20;
+	if (at != tcp_at + header_len || at > 86)
+		return 0;
+	asm volatile("" : "+r"(at));
+	if (at > 86)
+		return 0;
+
+	/* Which answer. */
+	h = asked_hash(&p->flow.local, data + at, data_end, len);
+	number = queue * ANSWERS + (h & (ANSWERS - 1));
+	r = bpf_map_lookup_elem(&readies, &number);
+	if (!r || r->hash != h || (__s64)(r->until_nanos - now_nanos) <= 0 || r->asked_len != len || r->len > l->room)
+		return 0;
+	if (!asked_equals(data + at, data_end, r, len))
+		return 0;
+	for (i = 0; i < 4; i++)
+		if (((word *)&r->local)[i] != ((word *)&p->flow.local)[i])
+			return 0;
+
+	/* Is the segment whole? As wire.Parse: a checksum that is left to the device is the pseudo-header's sum. */
+	if (data + tcp_at + sizeof(*tcp) > data_end)
+		return 0;
+	if (p->is_ipv4 && fold(sum_words(eth + 1, sizeof(struct iphdr), 0)) != 0xffff)
+		return 0;
+	tcp = data + tcp_at;
+	sum = pseudo_sum(p, header_len + len);
+	partial = tcp->check == fold(sum);
+	if (!partial) {
+		sum = sum_words(tcp, sizeof(*tcp), sum + r->asked_sum);
+		if (header_len == 32) {
+			if (data + tcp_at + 32 > data_end)
+				return 0;
+			sum = sum_words(tcp + 1, 12, sum);
+		}
+		if (fold(sum) != 0xffff)
+			return 0;
+	}
+	peer_window = tcp->window;
+	if (((__u32)bpf_ntohs(peer_window) << (l->peer_scale & 15)) < r->len)
+		return 0;
+	if (header_len == 32) {
+		t = (word *)(tcp + 1);
+		if ((void *)(t + 3) > data_end)
+			return 0;
+		if (t[0] != TIMESTAMP_OPTION || (__s32)(bpf_ntohl(t[1]) - l->ts_recent) < 0)
+			return 0;
+	}
+#pragma unroll
+	for (i = 0; i < 6; i++)
+		if (eth->h_dest[i] != syn.mac[i])
+			return 0;
+	d = bpf_map_lookup_elem(&dates, &queue);
+	if (!d)
+		return 0;
+
+	/* The connection is taken now. Up to here user space may have changed what was read: so it is read again. */
+	if (__sync_val_compare_and_swap(&l->owner, LENT_HERE, LENT_BUSY) != LENT_HERE)
+		return 0;
+	if (l->hash != hash || l->rcv_nxt != p->seq || l->snd_nxt != p->ack || r->len > l->room ||
+	    (l->with & LENT_TIMESTAMPS ? 32 : 20) != header_len || l->answered == 0x7fff || (r->most != 0xffff && l->served + l->answered >= r->most))
+		goto release;
+	if (header_len == 32) {
+		t = (word *)(tcp + 1);
+		if ((__s32)(bpf_ntohl(t[1]) - l->ts_recent) < 0)
+			goto release;
+		ms = now_nanos / 1000000;
+		l->ts_recent = bpf_ntohl(t[1]);
+		t[2] = t[1];
+		t[1] = bpf_htonl(ms + l->ts_offset);
+	}
+	l->rcv_nxt += len;
+	l->snd_nxt += r->len;
+	l->peer_window = bpf_ntohs(peer_window);
+	l->answer = h & (ANSWERS - 1);
+	l->asked = len;
+	if (l->answered++ == 0)
+		l->first_nanos = now_nanos;
+	l->last_nanos = now_nanos;
+	peer_window = l->window;
+	date = *(volatile __u64 *)&d->current & (DATES - 1);
+	l->with = (l->with & LENT_TIMESTAMPS) | date << LENT_DATE_SHIFT;
+	asm volatile("" ::: "memory");
+	__sync_lock_test_and_set(&l->owner, LENT_HERE);
+	r->given++;
+
+	/* The headers. */
+	date_sum = d->all[date].sum;
+	if (r->date_at & 1)
+		date_sum = date_sum << 8 | date_sum >> 8;
+	tcp->source = p->flow.local_port_be;
+	tcp->dest = p->flow.remote_port_be;
+	tcp->seq = bpf_htonl(p->ack);
+	tcp->ack_seq = bpf_htonl(p->seq + len);
+	((__u8 *)tcp)[12] = header_len / 4 << 4;
+	((__u8 *)tcp)[13] = TCP_ACK | TCP_PSH;
+	tcp->window = bpf_htons(peer_window);
+	tcp->urg_ptr = 0;
+	tcp->check = 0;
+	sum = pseudo_sum(p, header_len + r->len);
+	if (partial) {
+		tcp->check = fold(sum);
+	} else {
+		sum = sum_words(tcp, sizeof(*tcp), sum + r->sum + date_sum);
+		if (header_len == 32)
+			sum = sum_words(tcp + 1, 12, sum);
+		tcp->check = ~fold(sum);
+	}
+	__builtin_memcpy(mac, eth->h_source, 6);
+	__builtin_memcpy(eth->h_source, eth->h_dest, 6);
+	__builtin_memcpy(eth->h_dest, mac, 6);
+	if (p->is_ipv4)
+		write_ipv4((void *)(eth + 1), p, header_len + r->len);
+	else
+		write_ipv6((void *)(eth + 1), p, header_len + r->len);
+
+	if (bpf_xdp_adjust_meta(ctx, -(int)sizeof(*mark)))
+		return -1;
+	mark = (void *)(long)ctx->data_meta;
+	if ((void *)(mark + 1) > (void *)(long)ctx->data)
+		return -1;
+	mark->mark = bounce_mark + 1;
+	mark->ready = number;
+	mark->dates = queue;
+	mark->date = date;
+	mark->at = at;
+	return 1;
+
+release:
+	__sync_lock_test_and_set(&l->owner, LENT_HERE);
+	return 0;
+}
+
+/* put_answer() makes a packet whose headers try_answer() has written whole. Not 0: it is spoiled. */
+static __always_inline int put_answer(struct __sk_buff *skb, const struct answer_mark *mark)
+{
+	__u32 number = mark->ready, queue = mark->dates, date = mark->date & (DATES - 1), at = mark->at, len;
+	const struct ready *r = bpf_map_lookup_elem(&readies, &number);
+	const struct date_texts *d = bpf_map_lookup_elem(&dates, &queue);
+
+	if (!r || !d)
+		return 1;
+	len = r->len;
+	asm volatile("" : "+r"(len)); /* one copy, for the verifier */
+	if (len < DATE_LEN || len > MAX_ANSWER)
+		return 1;
+	if (bpf_skb_change_tail(skb, at + len, 0))
+		return 1;
+	if (bpf_skb_store_bytes(skb, at, r->octets, len, 0))
+		return 1;
+	return bpf_skb_store_bytes(skb, at + r->date_at, d->all[date].text, DATE_LEN, 0);
+}
+
+#endif
