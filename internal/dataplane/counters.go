@@ -96,6 +96,7 @@ type Counters struct {
 	TxPackets   uint64
 	TxLong      uint64 // frames given to the Segmenter, each of several packets
 	Injected    uint64 // frames given to the kernel
+	Answered    uint64 // of Responses, those that the steering program gave
 	Buffers     uint64 // gauge: receive buffers in use
 	// Of responses that come from disk: gauges of pieces taken and of responses, and how many pieces were read; how often a
 	// response had to wait for its turn to have a further piece, and how often a client had got all that was read.
@@ -129,9 +130,9 @@ type counters struct {
 	}
 }
 
-func (c *Counters) rest() [13]*uint64 {
-	return [13]*uint64{&c.Handing, &c.RxPackets, &c.TxPackets, &c.TxLong, &c.Injected, &c.Buffers, &c.TooBig, &c.TooBigUnknown,
-		&c.Pieces, &c.Readers, &c.PiecesRead, &c.PieceWaits, &c.DiskWaits}
+func (c *Counters) rest() [14]*uint64 {
+	return [14]*uint64{&c.Handing, &c.RxPackets, &c.TxPackets, &c.TxLong, &c.Injected, &c.Buffers, &c.TooBig, &c.TooBigUnknown,
+		&c.Pieces, &c.Readers, &c.PiecesRead, &c.PieceWaits, &c.DiskWaits, &c.Answered}
 }
 
 func (c *counters) publish() {

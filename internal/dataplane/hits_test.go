@@ -20,6 +20,9 @@ type simHits struct {
 // auditHits: of each response the log is told once, and once of its end: of those that are under way not yet.
 func (w *simWorld) auditHits() {
 	ring, h := w.loop.cfg.Hits, &w.hits
+	if ring == nil {
+		return
+	}
 	if h.open == nil {
 		h.open = map[uint32]uint64{}
 	}

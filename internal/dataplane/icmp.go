@@ -33,6 +33,7 @@ func (l *Loop) onTooBig(i uint32, m *wire.TooBig, frame []byte) {
 		l.injectFrame(frame) // the kernel may have the connection by now
 		return
 	}
+	l.reclaim(i)
 	if s.conn.OnTooBig(l.st, m.Seq, m.MTU, l.now) {
 		l.markReady(i)
 		l.schedule(i)

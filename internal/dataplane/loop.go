@@ -94,6 +94,9 @@ type Config struct {
 	ReadTimeout time.Duration
 	// Hits, if not nil, is told of each response, for the access log. The loop is its producer.
 	Hits *hits.Ring
+	// Lending, if not nil, is how the steering program is given connections and answers. It needs Hits to be nil: nobody would tell
+	// the access log.
+	Lending *Lending
 	// Limits are what clients may have.
 	Limits Limits
 }
@@ -109,15 +112,16 @@ const (
 
 // Loop is one queue's loop. Only Drain, Stop, Snapshot and Progress may be called by other goroutines.
 type Loop struct {
-	cfg   Config
-	now   tcpstate.Time
-	unix  uint32
-	st    *tcpstate.Stack
-	slots arena
-	waits timeWaits
-	work  workArena
-	wheel wheel
-	ready readyList
+	cfg    Config
+	now    tcpstate.Time
+	unix   uint32
+	st     *tcpstate.Stack
+	slots  arena
+	waits  timeWaits
+	work   workArena
+	wheel  wheel
+	ready  readyList
+	lender *lender // or nil
 
 	queues    [numClasses]queue
 	prefixes  prefixes
@@ -168,6 +172,12 @@ func New(cfg Config) (*Loop, error) {
 	l.work.init(cfg.MaxConns, cfg.MaxBuffers)
 	l.work.hits, l.work.disk = cfg.Hits, newDisk(cfg.Pieces)
 	l.give.init(cfg.MTU)
+	if cfg.Hits == nil {
+		var err error
+		if l.lender, err = newLender(cfg.Lending); err != nil {
+			return nil, err
+		}
+	}
 	l.prefixes.init(cfg.MaxConns, &cfg.Limits)
 	l.slowHeads.rate, l.strays.rate = cfg.Limits.SlowHeads, cfg.Limits.Strays
 	return l, nil
@@ -189,6 +199,9 @@ func (l *Loop) Step(now tcpstate.Time) tcpstate.Time {
 	if l.drain.Load() && !l.draining {
 		l.beginDrain()
 	}
+	if l.lender != nil {
+		l.lender.tick(l)
+	}
 	more := true
 	for n := 0; more && n < maxBatches; n++ {
 		more = l.receive()
@@ -209,10 +222,16 @@ func (l *Loop) Step(now tcpstate.Time) tcpstate.Time {
 		return now + tcpstate.Time(txWait)
 	}
 	next := l.wheel.next()
-	if d := l.work.disk; d != nil && d.starved > 0 {
-		if look := now + d.wait(now); next == 0 || look < next {
-			next = look
+	earlier := func(at tcpstate.Time) {
+		if next == 0 || at < next {
+			next = at
 		}
+	}
+	if d := l.work.disk; d != nil && d.starved > 0 {
+		earlier(now + d.wait(now))
+	}
+	if n := l.lender; n != nil && n.look != 0 {
+		earlier(n.look)
 	}
 	return next
 }
@@ -259,6 +278,7 @@ func (l *Loop) abortAll(now tcpstate.Time) {
 			l.release(i) // the kernel may have it by now, and its record will expire
 			return
 		}
+		l.reclaim(i)
 		s.conn.Abort()
 		l.markReady(i)
 	})
@@ -296,6 +316,8 @@ func (l *Loop) onTimer(i uint32) {
 		l.retryHandover(i)
 		return
 	}
+	lent := s.flags&flagLent != 0
+	l.reclaim(i)
 	if l.diskHangs(i, s) {
 		return
 	}
@@ -304,6 +326,9 @@ func (l *Loop) onTimer(i uint32) {
 		return
 	}
 	if d := s.conn.Deadline(l.st); d == 0 || d > l.now {
+		if lent {
+			l.lend(i)
+		}
 		l.schedule(i)
 		return
 	}
@@ -336,6 +361,7 @@ func (l *Loop) onTimer(i uint32) {
 // abort resets the connection in slot i as soon as there is a frame for it.
 func (l *Loop) abort(i uint32, why Shed) {
 	l.count.Shed[why]++
+	l.reclaim(i)
 	l.slots.at(i).conn.Abort()
 	l.markReady(i)
 	l.schedule(i)
@@ -359,8 +385,11 @@ func (l *Loop) schedule(i uint32) {
 	if at := l.diskDeadline(s); at != 0 && (d == 0 || at < d) {
 		d = at
 	}
-	if s.flags&flagHanding != 0 {
+	switch {
+	case s.flags&flagHanding != 0:
 		d = l.work.at(s.work).retryAt
+	case s.flags&flagLent != 0:
+		d = min(d, l.now+lentFor)
 	}
 	l.wheel.set(l.slots.all, i, d)
 }

@@ -146,6 +146,11 @@ func (l *Loop) onSegment(i uint32) (anew bool) {
 		l.onHanding(i)
 		return false
 	}
+	if l.reclaim(i) && l.overtaken(s) {
+		l.lend(i)
+		l.schedule(i)
+		return false
+	}
 	in := s.conn.OnSegment(l.st, &p.Segment, l.now)
 	if in.Drop != tcpstate.DropNone {
 		l.count.Drops[dropOf(in.Drop)]++
@@ -190,6 +195,7 @@ func (l *Loop) succeeds(s *slot, why tcpstate.Drop) bool {
 // release forgets the connection in slot i.
 func (l *Loop) release(i uint32) {
 	s := l.slots.at(i)
+	l.reclaim(i)
 	l.declassify(i, s)
 	l.discount(s)
 	l.wheel.drop(l.slots.all, i)

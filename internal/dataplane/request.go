@@ -181,6 +181,9 @@ func (l *Loop) respond(i uint32, r *httpwire.Request, head []byte) bool {
 			l.count.Responses[k]++
 		}
 	}
+	if l.lender != nil {
+		l.lender.asked(l, s, object, response, head)
+	}
 	if response.Closes() {
 		s.close()
 	}
@@ -225,6 +228,7 @@ func (l *Loop) want(s *slot, why Reason) {
 // wantHandover hands slot i over, now or as soon as its last response is acknowledged.
 func (l *Loop) wantHandover(i uint32, why Reason) {
 	s := l.slots.at(i)
+	l.reclaim(i)
 	l.want(s, why)
 	if s.flags&flagWant == 0 || s.flags&flagHanding != 0 || !s.conn.Quiescent() {
 		return

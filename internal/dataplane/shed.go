@@ -104,6 +104,7 @@ func (l *Loop) prepareRoom() bool {
 	}
 	l.count.Shed[ShedIdle]++
 	s := l.slots.at(i)
+	l.reclaim(i)
 	s.flags |= flagClosing
 	s.conn.Close()
 	l.markReady(i)
@@ -159,6 +160,7 @@ func (l *Loop) slowestReader() (slowest uint32) {
 		}
 		q.remove(l.slots.all, i)
 		q.push(l.slots.all, i)
+		l.reclaim(i)
 		if r := l.rate(l.slots.at(i)); r < least {
 			slowest, least = i, r
 		}
@@ -184,6 +186,7 @@ func (l *Loop) rate(s *slot) tcpstate.Time {
 func (l *Loop) shed(i uint32, why Shed) {
 	s := l.slots.at(i)
 	l.count.Shed[why]++
+	l.reclaim(i)
 	if s.class == classOver {
 		// Who has our FIN needs no RST, which could cost it what it has not read yet, but an answer to its own.
 		l.retire(i)

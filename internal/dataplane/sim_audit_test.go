@@ -189,6 +189,9 @@ func (w *simWorld) auditConn(i uint32, s *slot) {
 		w.Failf("slot %d has something to send, but is not in the ready list", i)
 	}
 	acked, written := int(s.conn.AckedOff()), int(s.conn.WrittenOff())
+	if s.flags&flagLent != 0 {
+		written += w.answeredSince(s)
+	}
 	c := w.Of(netip.AddrPortFrom(s.flow.Remote.Netip(), s.flow.RemotePort))
 	if c == nil || c.Reused() { // the connection may be of the client before
 		return

@@ -126,12 +126,15 @@ func newSim(t *testing.T, seed uint64, path simPath, changes ...func(*simSetup))
 		busy := int(seed%7) + 3
 		s.loop.Segmenter = w.NewSegmenter(func() bool { return seed%3 == 2 && w.Rand.IntN(busy) == 0 })
 	}
-	s.loop.Hits = hits.NewRing(0, true)
+	if s.loop.Lending == nil {
+		s.loop.Hits = hits.NewRing(0, true)
+	}
 	s.loop.Ours = newOurs(t, 256) // of which no bucket will be full
 	s.loop.Listener = tcpstate.NewListener(s.tcp, wire.Key{K0: seed, K1: 2})
 	if w.loop, err = New(s.loop); err != nil {
 		t.Fatal(err)
 	}
+	w.lendTo()
 	w.Serve(netsim.ServerFunc(func(now int64) int64 {
 		next := w.loop.Step(tcpstate.Time(now))
 		w.disk.look()

@@ -20,7 +20,7 @@ type slot struct {
 	newer   uint32
 	entered uint32 // when it came into its class, ms modulo 2³²
 	served  uint16
-	flags   uint8
+	flags   uint16
 	class   class
 	why     Reason // of the hand-over that is wanted
 	counted tcpstate.State
@@ -33,6 +33,8 @@ const (
 	flagWant    // shall be handed over as soon as SND.UNA == SND.NXT
 	flagCounted // for its prefix
 	flagLong    // something in flight has gone by the Segmenter
+	flagHot     // its last response lies ready, too: it may be lent
+	flagLent    // the steering program may answer its requests
 	flagHanding // the record is written and the octets were injected, but the kernel has no socket yet
 )
 

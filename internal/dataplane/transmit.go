@@ -40,6 +40,8 @@ func (l *Loop) transmit() {
 		case s.conn.State() == tcpstate.TimeWait:
 			l.retire(i)
 			continue
+		case s.flags&flagHot != 0:
+			l.lend(i)
 		}
 		l.schedule(i)
 	}

@@ -21,6 +21,7 @@ type work struct {
 	retryAt tcpstate.Time // of a hand-over
 	giveUp  tcpstate.Time
 	since   tcpstate.Time // when the client's reading began to be measured
+	place   uint32        // where the connection is lent
 	from    uint32        // stream offset that it had acknowledged then
 	reader  uint32        // index of one of disk's, or 0
 }

@@ -24,6 +24,10 @@ type Device struct {
 	busy     int64 // until when the device is sending
 	stats    DeviceStats
 	received func()
+
+	// Answer, if not nil, stands for a program in front of the ring: what it does not return nil for is answered by that, and goes
+	// no further.
+	Answer func(frame []byte) []byte
 }
 
 // DeviceStats are a device's totals.
@@ -86,6 +90,13 @@ func isPoisoned(b []byte) bool {
 
 // arrive puts a copy of frame into the receive ring, if there is a frame left for it, and reports whether.
 func (d *Device) arrive(frame []byte) bool {
+	if d.Answer != nil {
+		if answer := d.Answer(frame); answer != nil {
+			d.net.After(0, func() { d.net.host.inspect(answer, false) }) // when the client knows what has arrived
+			d.net.After(d.txTime, func() { d.net.host.forward(answer) })
+			return true
+		}
+	}
 	if len(d.rxFree) == 0 {
 		d.stats.Overflowed++
 		d.net.note("rx full", frame)

@@ -1,0 +1,167 @@
+package dataplane
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/xhttpd/xhttpd/internal/netsim"
+	"github.com/xhttpd/xhttpd/internal/wire"
+	"github.com/xhttpd/xhttpd/tcpstate"
+)
+
+// lending gives a world's loop somebody to lend to: simAnswerer, which reads the shared memory in its own, slow way.
+func lending(s *simSetup) {
+	s.loop.Lending = &Lending{
+		Lents: make([]uint64, 256*lentWords), Readies: make([]uint64, 64*readyWords), Dates: make([]uint64, dateWords), Key: wire.Key{K0: 3, K1: 4},
+	}
+	s.loop.LocalMAC = netsim.HostMAC()
+}
+
+// lendTo puts a simAnswerer in front of the device, if the loop lends.
+func (w *simWorld) lendTo() {
+	n := w.loop.lender
+	if n == nil {
+		return
+	}
+	n.hot = 2
+	a := &simAnswerer{Lending: n.Lending, w: w}
+	w.Device.Answer = a.answer
+}
+
+// answeredSince is how many octets were sent on a connection since it was lent.
+func (w *simWorld) answeredSince(s *slot) int {
+	n, place := w.loop.lender, w.loop.work.at(s.work).place
+	return int(uint32(n.Lents[place*lentWords+lentSeqs]>>32) - uint32(n.places[place].sndNxt))
+}
+
+// simAnswerer does what xdp/bpf/answer.h does.
+type simAnswerer struct {
+	Lending
+	w *simWorld
+}
+
+func u16(w uint64, k int) int { return int(w >> (16 * k) & 0xffff) }
+
+func octetsOf(words []uint64, n int) (b []byte) {
+	for _, w := range words {
+		b = binary.LittleEndian.AppendUint64(b, w)
+	}
+	return b[:n]
+}
+
+func (a *simAnswerer) answer(frame []byte) []byte {
+	var p wire.Packet
+	if wire.Parse(frame, &p) != wire.OK || p.Dst != netsim.HostMAC() {
+		return nil
+	}
+	now, seg := uint64(a.w.Now()), &p.Segment
+	hash := max(a.Key.Short(&p.Flow), 1)
+	e := a.Lents[hash>>32&uint64(len(a.Lents)/lentWords-1)*lentWords:]
+	if e[lentOwner] != lentHere || e[lentHash] != hash || seg.Flags|wire.PSH != wire.ACK|wire.PSH {
+		return nil
+	}
+	if uint32(e[lentSeqs]) != uint32(seg.Seq) || uint32(e[lentSeqs]>>32) != uint32(seg.Ack) || len(seg.Payload) < minAsked {
+		return nil
+	}
+	h := askedHash(&p.Flow.Local, seg.Payload)
+	k := h & uint64(len(a.Readies)/readyWords-1)
+	r := a.Readies[k*readyWords:]
+	length, asked := u16(r[readyLens], 1), u16(r[readyLens], 0)
+	if r[readyHash] != h || int64(r[readyUntil]-now) <= 0 || asked != len(seg.Payload) || length > u16(e[lentWnd], 2) {
+		return nil
+	}
+	if !bytes.Equal(octetsOf(r[readyAsked:readyOctets], asked), seg.Payload) || !bytes.Equal(octetsOf(r[readyLocal:readyLens], 16), p.Flow.Local[:]) {
+		return nil
+	}
+	if int(seg.Wnd)<<(e[lentWnd]>>48&15) < length {
+		return nil
+	}
+	stamps := e[lentWnd]>>56&1 != 0
+	if stamps != seg.Options.HasTS || seg.Options.NSACK > 0 || stamps && int32(seg.Options.TSVal-uint32(e[lentTS])) < 0 {
+		return nil
+	}
+	answered, served, most := u16(e[lentCount], 0), u16(e[lentCount], 1), u16(r[readyLens], 3)
+	if answered == 0x7fff || most != anyMost && served+answered >= most {
+		return nil
+	}
+	if answered == 0 {
+		e[lentFirst] = now
+	}
+	e[lentLast] = now
+	date := a.Dates[0]
+	opts := wire.Options{}
+	if stamps {
+		opts = wire.Options{HasTS: true, TSVal: tcpstate.Millis(tcpstate.Time(now)) + uint32(e[lentTS]>>32), TSEcr: seg.Options.TSVal}
+		e[lentTS] = e[lentTS]>>32<<32 | uint64(seg.Options.TSVal)
+	}
+	e[lentSeqs] = uint64(seg.Seq.Add(uint32(asked))) | uint64(seg.Ack.Add(uint32(length)))<<32
+	e[lentCount] = uint64(answered+1) | uint64(served)<<16 | k<<32 | uint64(asked)<<48
+	e[lentWnd] = e[lentWnd]&^(0xffff<<16|0xfe<<56) | uint64(seg.Wnd)<<16 | date<<57
+	r[readyGiven]++
+
+	out := make([]byte, 2048)
+	hdr := wire.Header{Src: p.Dst, Dst: p.Src, Flow: &p.Flow, Seq: seg.Ack, Ack: seg.Seq.Add(uint32(asked)), Flags: wire.ACK | wire.PSH, Wnd: uint16(e[lentWnd]), Options: &opts}
+	body := out[hdr.HeaderLen():]
+	copy(body, octetsOf(r[readyOctets:readyWords], length))
+	copy(body[u16(r[readyLens], 2):], octetsOf(a.Dates[1+date*4:5+date*4], 29))
+	n := hdr.Build(out, length)
+	wire.Finish(out[:n])
+	return out[:n]
+}
+
+// Whatever the path does, clients get every octet, of objects that lie ready and of others, and everything is counted once.
+func TestSimLending(t *testing.T) {
+	seed := netsim.Seed(t, 11)
+	answered, rounds := uint64(0), uint64(60)
+	if testing.Short() {
+		rounds = 20
+	}
+	for k := range rounds {
+		t.Run(fmt.Sprint(k), func(t *testing.T) {
+			r := rand.New(rand.NewPCG(seed, k))
+			p := randomPath(r)
+			w := newSim(t, seed^k, p, lending)
+			var talks []*simTalk
+			for range 1 + r.IntN(4) {
+				var requests []simRequest
+				for range 10 + r.IntN(40) {
+					size := []int{0, 1, 100, 100, 100, 1, 1, 10_000, 100_000}[r.IntN(9)]
+					requests = append(requests, static(size))
+				}
+				if r.IntN(2) == 0 {
+					requests = append(requests, post(1+r.IntN(20_000)))
+				}
+				talks = append(talks, w.talk(p.client, requests...))
+			}
+			w.converse(talks...)
+			w.wantCounted()
+			answered += w.counters().Answered
+		})
+	}
+	if answered < 10*rounds {
+		t.Errorf("only %d requests were answered by the program", answered)
+	}
+	t.Logf("%d requests were answered by the program", answered)
+}
+
+// The number of requests that a connection may have is kept to.
+func TestSimLendingKeepAlive(t *testing.T) {
+	cache, err := simShortStore()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newSim(t, 12, simPaths[0], lending, func(s *simSetup) { s.loop.Store = &fakeStore{cache: cache} })
+	k := w.talk(simPaths[0].client, static(100), static(100), static(100), static(100), static(100), static(100))
+	w.finish(k)
+	w.until(time.Minute, k.c.PeerClosed)
+	if !k.last.Close || w.counters().Answered == 0 {
+		t.Errorf("the last response says that it is: %v; %d answered by the program", k.last.Close, w.counters().Answered)
+	}
+	w.close(k)
+	w.end()
+	w.wantCounted()
+}
