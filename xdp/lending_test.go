@@ -137,7 +137,7 @@ func (n *loan) want(tsval, tsecr uint32, partial bool) []byte {
 	frame = frame[:h.Build(frame, len(n.answer))]
 	wire.Finish(frame)
 	if partial {
-		wire.FinishPartial(frame)
+		leavePseudoSum(frame, n.flow.Is4())
 	}
 	return frame
 }
@@ -154,7 +154,7 @@ func TestAnswerIsTheLoops(t *testing.T) {
 		n := l.lend(is4, ts, 32+r.IntN(512-31), length, r.IntN(length-28))
 		frame := n.ask()
 		if partial {
-			wire.FinishPartial(frame)
+			leavePseudoSum(frame, n.flow.Is4())
 		}
 		before := tcpstate.Millis(tcpstate.Time(monotonic(t, 0)))
 		l.send(frame)

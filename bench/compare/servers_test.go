@@ -45,9 +45,13 @@ var starters = map[string]func(s *stage, sv *server){
 		s.exec(sv, "", s.peer(), "gvisor", "-root", s.root, "-listen", "%[2]s:80", "-interface", sv.at.Interface)
 	},
 	self: (*stage).xhttpd,
+	loop: (*stage).xhttpd,
 }
 
-const self = "xhttpd"
+const (
+	self = "xhttpd"
+	loop = "xhttpd-loop" // without answers from the XDP program
+)
 
 // In the texts, %[1]s is a directory of the server's own, %[2]s its address, %[3]s the document root.
 const nginx = `user root;
@@ -189,10 +193,14 @@ func (s *stage) start(name string, mtu int, offloads bool) *server {
 	s.Helper()
 	opts := nstest.Options{MTU: mtu, WireLike: !offloads}
 	sv := &server{name: name}
-	if name == self {
+	if name == self || name == loop {
+		args := []string{"--keepalive-requests", "0", "--max-per-prefix", "1000000", "--cache-size", "1GiB"}
+		if name == loop {
+			args = append(args, "--bpf-answers", "off")
+		}
 		sv.bed = testbed.Start(s, testbed.Options{
 			Options: opts, NoDaemon: true, Prefix: cores.On(cores.Server), Root: s.root, Config: "MaxKeepAliveRequests 0\n",
-			Args: append([]string{"--keepalive-requests", "0", "--max-per-prefix", "1000000", "--cache-size", "1GiB"}, strings.Fields(*daemonArgs)...),
+			Args: append(args, strings.Fields(*daemonArgs)...),
 		})
 		sv.client, sv.at = sv.bed.Client, sv.bed.Server
 	} else {

@@ -42,6 +42,8 @@ func (d *daemon) loopFamilies() []metrics.Family {
 				e(strconv.Itoa(status), float64(c.Responses[k]))
 			}
 		}},
+		{Name: "xhttpd_bpf_responses_total", Help: "Of the responses, those that the XDP program gave; counted when the loop looks at the connection again.",
+			Read: one(func(c *dataplane.Counters) uint64 { return c.Answered })},
 		{Name: "xhttpd_handovers_total", Label: "reason", Help: "Connections that the kernel has taken over, by why.", Read: func(e emit) {
 			c := d.counters()
 			for r := range dataplane.NumReasons {

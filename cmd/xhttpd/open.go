@@ -123,13 +123,16 @@ func (d *daemon) openXDP(context.Context) error {
 		return err
 	}
 	d.listener = d.newListener(cookies)
+	lendings := d.lendings()
 	d.program, err = xdp.Open(xdp.Config{
 		Interface: d.cfg.Interface, Port: d.cfg.Port, Addresses: addresses, Generic: d.cfg.Mode == config.ModeGeneric,
 		Connections: d.cfg.MaxConnections, FlowKey: [2]uint64{key.K0, key.K1}, CookieKey: [2]uint64{cookies.K0, cookies.K1}, Answers: xdp.Answers(d.listener.Answers()),
+		Lendings: lendings,
 	})
 	if err != nil {
 		return err
 	}
+	d.flowKey = key
 	if d.ours, err = dataplane.NewOurs(d.program.FlowTable(), key); err != nil {
 		return err
 	}
@@ -206,7 +209,7 @@ func (d *daemon) openLoops(ctx context.Context) error {
 			KernelAbove: d.kernelAbove, Segmenter: segmenter, LongFrom: d.sending.LongFrom(),
 			Clock: d.clock, Unix: func() int64 { return time.Now().Unix() }, LocalMAC: mac, MTU: d.largest(),
 			MaxConns: d.cfg.MaxConnections, MaxBuffers: d.cfg.MaxBuffers,
-			Limits: d.limits(), Hits: d.hitsOf(queue), Pieces: d.piecesFor(ctx),
+			Limits: d.limits(), Hits: d.hitsOf(queue), Pieces: d.piecesFor(ctx), Lending: d.lending(queue),
 		})
 		if err != nil {
 			return err

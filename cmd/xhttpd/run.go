@@ -20,6 +20,7 @@ import (
 	"github.com/xhttpd/xhttpd/internal/dataplane"
 	"github.com/xhttpd/xhttpd/internal/hits"
 	"github.com/xhttpd/xhttpd/internal/metrics"
+	"github.com/xhttpd/xhttpd/internal/wire"
 	"github.com/xhttpd/xhttpd/redirect"
 	"github.com/xhttpd/xhttpd/tcpstate"
 	"github.com/xhttpd/xhttpd/xdp"
@@ -38,6 +39,7 @@ type daemon struct {
 	redirector  *redirect.Redirector
 	program     *xdp.Program
 	ours        *dataplane.Ours // in the program's memory
+	flowKey     wire.Key        // of the hashes in it
 	sysctls     redirect.Sysctls
 	listener    *tcpstate.Listener // of all loops
 	sockets     []*xdp.Socket

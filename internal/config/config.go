@@ -29,6 +29,7 @@ const (
 	ModeGeneric = "generic"
 	ZeroCopyOff = "off"
 
+	BPFAnswersAuto  = "auto"
 	SegmentationOff = "off"
 
 	PollInterrupt = "interrupt"
@@ -43,7 +44,8 @@ type Daemon struct {
 
 	QueryIgnored []Prefix `placeholder:"/PATH" sep:"none" help:"For paths that begin so, what follows a '?' does not matter; may be repeated. Without it, requests with a '?' are the server's behind."`
 
-	Poll string `enum:"auto,interrupt,busy,spin" default:"auto" help:"How packets are waited for: 'interrupt' sleeps until some come; 'busy' never sleeps, calls the driver itself, and has it put off its interrupts (Linux 6.13); 'spin' never sleeps; both want a processor for each queue. 'auto' looks for 20 µs, then sleeps."`
+	BPFAnswers string `name:"bpf-answers" enum:"auto,off" default:"auto" help:"Whether the XDP program answers requests for small objects that are asked for often. 'auto': in native mode, without an access log."`
+	Poll       string `enum:"auto,interrupt,busy,spin" default:"auto" help:"How packets are waited for: 'interrupt' sleeps until some come; 'busy' never sleeps, calls the driver itself, and has it put off its interrupts (Linux 6.13); 'spin' never sleeps; both want a processor for each queue. 'auto' looks for 20 µs, then sleeps."`
 
 	CacheSize Size `default:"256MiB" help:"Memory for files. Units are kB, MB, GB, KiB, MiB, GiB."`
 	MaxObject Size `placeholder:"SIZE" help:"Largest file that is held. Without it, an eighth of the cache's size."`
