@@ -15,7 +15,10 @@
 // A frame has one owner at any time, and the package knows which. Frames for receiving and for sending are different ones, so
 // that neither direction can starve the other.
 //
-// It refuses to parse, to answer, and to keep the time: who owns a connection the kernel's socket table knows, what a segment
+// Requests of connections that the caller has lent are answered by the program if their answers lie ready (Program.Lending,
+// bpf/answer.h).
+//
+// It refuses to parse, to decide on an answer, and to keep the time: who owns a connection the kernel's socket table knows, what a segment
 // means the dataplane knows. It attaches by bpf_link and pins nothing, so that a daemon which dies leaves nothing behind.
 //
 // How the pieces are used:

@@ -1,6 +1,10 @@
 package main
 
 import (
+	"errors"
+
+	"github.com/cilium/ebpf"
+
 	"github.com/xhttpd/xhttpd/internal/config"
 	"github.com/xhttpd/xhttpd/internal/dataplane"
 	"github.com/xhttpd/xhttpd/xdp"
@@ -17,6 +21,18 @@ func (d *daemon) lendings() int {
 	return min(d.cfg.MaxConnections, mostLendings)
 }
 
+// attach opens the XDP program, without answers if the kernel takes it only so.
+func (d *daemon) attach(cfg xdp.Config) (*xdp.Program, error) {
+	program, err := xdp.Open(cfg)
+	var refused *ebpf.VerifierError
+	if cfg.Lendings > 0 && errors.As(err, &refused) {
+		d.log.Warn("the kernel refuses a program that answers", "err", err)
+		cfg.Lendings = 0
+		program, err = xdp.Open(cfg)
+	}
+	return program, err
+}
+
 // lending is what the loop of a queue shares with the program, or nil.
 func (d *daemon) lending(queue int) *dataplane.Lending {
 	if d.program.Mode() != xdp.Native || d.lendings() == 0 {
@@ -24,6 +40,9 @@ func (d *daemon) lending(queue int) *dataplane.Lending {
 		return nil
 	}
 	m := &dataplane.Lending{Key: d.flowKey}
-	m.Lents, m.Readies, m.Dates = d.program.Lending(queue)
+	if m.Lents, m.Readies, m.Dates = d.program.Lending(queue); len(m.Lents) == 0 {
+		return nil
+	}
+	d.log.Info("what is asked for often is answered by the XDP program", "queue", queue)
 	return m
 }

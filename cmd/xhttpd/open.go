@@ -123,11 +123,10 @@ func (d *daemon) openXDP(context.Context) error {
 		return err
 	}
 	d.listener = d.newListener(cookies)
-	lendings := d.lendings()
-	d.program, err = xdp.Open(xdp.Config{
+	d.program, err = d.attach(xdp.Config{
 		Interface: d.cfg.Interface, Port: d.cfg.Port, Addresses: addresses, Generic: d.cfg.Mode == config.ModeGeneric,
 		Connections: d.cfg.MaxConnections, FlowKey: [2]uint64{key.K0, key.K1}, CookieKey: [2]uint64{cookies.K0, cookies.K1}, Answers: xdp.Answers(d.listener.Answers()),
-		Lendings: lendings,
+		Lendings: d.lendings(),
 	})
 	if err != nil {
 		return err
