@@ -5,9 +5,13 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // way is how a case's octets are embedded. What comes before and after them makes their ends visible.
@@ -77,10 +81,6 @@ func exchange(conn net.Conn, pieces []string) outcome {
 	case err != nil:
 		end = err.Error()
 	}
-	// It is over. Closing by RST leaves no socket in TIME-WAIT, whose port a later conversation may get, which would then be the kernel's.
-	if tcp, ok := conn.(*net.TCPConn); ok {
-		tcp.SetLinger(0) //nolint:errcheck // then it is closed by FIN
-	}
 	conn.Close() // a writer that is stuck shall not stay
 	<-sent
 	return outcome{string(octets), end}
@@ -99,11 +99,60 @@ func (s *stage) both(pieces []string, six bool) (theirs, ours outcome) {
 }
 
 func (s *stage) converse(address string, pieces []string) outcome {
-	conn, err := s.Connect(address)
+	conn, err := s.connect(address)
 	if err != nil {
 		return outcome{end: "connect: " + err.Error()}
 	}
 	return exchange(conn, pieces)
+}
+
+// ports are those of the conversations, for each address of the server, in turn. A port that Apache's kernel still remembers, because Apache has ended the
+// connection (TIME-WAIT, a minute), makes the next connection from it Apache's: that is right, but leaves it to chance who answers. The kernel's own
+// choice came back to such ports, and no way of closing avoids it: a socket in LAST-ACK sends no RST. In turn, none
+// is used again within that minute.
+type ports struct {
+	mu   sync.Mutex
+	next map[string]uint16
+}
+
+const firstPort, lastPort = 2000, 65000
+
+func (p *ports) take(address string) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.next == nil {
+		p.next = map[string]uint16{}
+	}
+	port := max(p.next[address], firstPort)
+	if p.next[address] = port + 1; port == lastPort {
+		p.next[address] = firstPort
+	}
+	return int(port)
+}
+
+// connect connects to an address of the server from the next port.
+func (s *stage) connect(address string) (conn net.Conn, err error) {
+	from := s.Client.IPv4
+	if strings.Contains(address, ":") {
+		from = s.Client.IPv6
+	}
+	for range 100 { // some may be in use by others
+		d := net.Dialer{
+			Timeout: patience, LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, uint16(s.ports.take(address)))),
+			Control: func(_, _ string, c syscall.RawConn) error {
+				var err error
+				if failed := c.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEADDR, 1) }); failed != nil {
+					return failed
+				}
+				return err
+			},
+		}
+		s.Client.Do(func() { conn, err = d.Dial("tcp", net.JoinHostPort(address, "80")) })
+		if !errors.Is(err, unix.EADDRINUSE) && !errors.Is(err, unix.EADDRNOTAVAIL) {
+			break
+		}
+	}
+	return conn, err
 }
 
 // compare says in what two outcomes differ, "" if in nothing. anew reports whether they are the same but for the one known exception:

@@ -20,6 +20,7 @@ import (
 type stage struct {
 	*testbed.Bed
 	alone [2]string // Apache's addresses, IPv4 and IPv6
+	ports ports
 }
 
 // newStage sets the site up, with the cases' own files, and starts Apache. It does not start xhttpd.

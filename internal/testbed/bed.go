@@ -207,6 +207,18 @@ func (b *Bed) Health() (code int, body string) { return b.admin("/healthz") }
 // Metric("handovers_total", "miss").
 func (b *Bed) Metric(name string, label ...string) (sum float64) {
 	b.Helper()
+	for l, v := range b.Metrics(name) {
+		if len(label) == 0 || l == label[0] {
+			sum += v
+		}
+	}
+	return sum
+}
+
+// Metrics returns a metric by its label, which is "" if it has none.
+func (b *Bed) Metrics(name string) map[string]float64 {
+	b.Helper()
+	all := map[string]float64{}
 	code, text := b.admin("/metrics")
 	if code != 200 {
 		b.Fatalf("/metrics: %d %s", code, text)
@@ -214,14 +226,16 @@ func (b *Bed) Metric(name string, label ...string) (sum float64) {
 	for line := range strings.SplitSeq(text, "\n") {
 		key, value, _ := strings.Cut(line, " ")
 		family, labels, _ := strings.Cut(key, "{")
-		if family != "xhttpd_"+name || len(label) > 0 && !strings.Contains(labels, `"`+label[0]+`"`) {
+		if family != "xhttpd_"+name {
 			continue
 		}
 		v, err := strconv.ParseFloat(value, 64)
 		b.must(err)
-		sum += v
+		_, label, _ := strings.Cut(labels, `"`)
+		label, _, _ = strings.Cut(label, `"`)
+		all[label] += v
 	}
-	return sum
+	return all
 }
 
 // dialer returns a dial function whose connections come from ns.
