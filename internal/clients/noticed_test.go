@@ -127,6 +127,20 @@ var changes = map[string]aChange{
 		before: func(s *site) { s.link("d/e/a.png", "now.png") },
 		change: func(s *site) { s.must(os.Remove(s.at("now.png"))) },
 	},
+	"symlink: it is another's, where only its file's owner's is followed": {target: "/o/now.png", gone: true,
+		before: func(s *site) {
+			s.write("o/.htaccess", []byte("Options -FollowSymLinks +SymLinksIfOwnerMatch\n"))
+			s.link("../d/e/a.png", "o/now.png")
+		},
+		change: func(s *site) { s.must(os.Lchown(s.at("o/now.png"), 33, 33)) },
+	},
+	"symlink: its file is another's, where only its own is followed": {target: "/o/now.png", gone: true,
+		before: func(s *site) {
+			s.write("o/.htaccess", []byte("Options -FollowSymLinks +SymLinksIfOwnerMatch\n"))
+			s.link("../d/e/a.png", "o/now.png")
+		},
+		change: func(s *site) { s.must(os.Chown(s.at("d/e/a.png"), 33, 33)) },
+	},
 	".htaccess: added":                     {gone: true, change: func(s *site) { s.write("d/e/.htaccess", []byte(denied)) }},
 	".htaccess: added in the parent":       {gone: true, change: func(s *site) { s.write("d/.htaccess", []byte(denied)) }},
 	".htaccess: added in the root":         {gone: true, change: func(s *site) { s.write(".htaccess", []byte(denied)) }},

@@ -55,7 +55,7 @@ const patience = time.Minute
 const moment = 2 * time.Millisecond
 
 // exchange sends pieces over conn, closes the client's side, and reads to the end.
-func exchange(conn net.Conn, pieces []string) outcome {
+func exchange(conn net.Conn, pieces []string, pause time.Duration) outcome {
 	defer conn.Close()
 	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
 		return outcome{end: err.Error()}
@@ -65,7 +65,7 @@ func exchange(conn net.Conn, pieces []string) outcome {
 		defer close(sent)
 		for k, piece := range pieces {
 			if k > 0 {
-				time.Sleep(moment)
+				time.Sleep(pause)
 			}
 			if _, err := io.WriteString(conn, piece); err != nil {
 				return // the server has closed: the reader sees how
@@ -87,23 +87,23 @@ func exchange(conn net.Conn, pieces []string) outcome {
 }
 
 // both has the same conversation with Apache alone and with xhttpd at the same moment.
-func (s *stage) both(pieces []string, six bool) (theirs, ours outcome) {
+func (s *stage) both(pieces []string, six bool, pause time.Duration) (theirs, ours outcome) {
 	k := 0
 	if six {
 		k = 1
 	}
 	done := make(chan outcome)
-	go func() { done <- s.converse(s.alone[k], pieces) }()
-	ours = s.converse(s.Address(six), pieces)
+	go func() { done <- s.converse(s.alone[k], pieces, pause) }()
+	ours = s.converse(s.Address(six), pieces, pause)
 	return <-done, ours
 }
 
-func (s *stage) converse(address string, pieces []string) outcome {
+func (s *stage) converse(address string, pieces []string, pause time.Duration) outcome {
 	conn, err := s.connect(address)
 	if err != nil {
 		return outcome{end: "connect: " + err.Error()}
 	}
-	return exchange(conn, pieces)
+	return exchange(conn, pieces, pause)
 }
 
 // ports are those of the conversations, for each address of the server, in turn. A port that Apache's kernel still remembers, because Apache has ended the

@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -28,7 +29,8 @@ func TestGenerated(t *testing.T) {
 	for _, c := range allCases() {
 		if known[c.String()] == "" && c.theme != "hosts" && c.theme != "limits" {
 			text := ownPattern.ReplaceAllString(strings.Join(c.send, ""), "/own/0000.png")
-			if strings.Count(text, " HTTP/1") < 50 { // or Apache ends the connection, after as many behind a hand-over
+			// Or Apache ends the connection, after as many behind a hand-over.
+			if n := strings.Count(text, " HTTP/1"); n < 50 && (n < 3 || !strings.Contains(text, "plain.test")) {
 				g.cases = append(g.cases, text)
 			}
 		}
@@ -54,12 +56,9 @@ func TestGenerated(t *testing.T) {
 		free <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-free }()
-			what := ""
-			for range 3 { // where a server gives up, it may do so before the client has said all or after: then it ends with FIN or RST
-				theirs, ours := s.both(pieces, six)
-				if what, _ = compare(theirs, ours); what == "" {
-					return
-				}
+			what := s.comparePatiently(pieces, six)
+			if what == "" {
+				return
 			}
 			reports.Add(1)
 			t.Errorf("IPv6: %v: sent %s\n%s", six, shown(pieces), what)
@@ -71,6 +70,29 @@ func TestGenerated(t *testing.T) {
 	if reports.Load() == 0 && (complete < talks/6 || ours < float64(complete)/2) {
 		t.Error("too few of them are xhttpd's: this tested something else")
 	}
+}
+
+// comparePatiently has a conversation again if the servers differ, faster and slower. Some things go by the clock with Apache, too: whether a piece of
+// empty lines has come when it has written the response before and looks for more, and whether the client has said all when it gives up, so that
+// the connection ends with FIN or RST. On a busy machine that is chance. What xhttpd does must be what Apache alone has done once.
+func (s *stage) comparePatiently(pieces []string, six bool) (what string) {
+	var with outcome
+	together := []string{strings.Join(pieces, "")} // as they arrive at a server that is busy
+	for k, try := range []struct {
+		pieces []string
+		pause  time.Duration
+	}{{pieces, moment}, {together, 0}, {pieces, 0}, {pieces, moment}, {pieces, 20 * time.Millisecond}, {pieces, 200 * time.Millisecond}} {
+		alone, ours := s.both(try.pieces, six, try.pause)
+		if k == 0 {
+			with = ours
+		}
+		this, _ := compare(alone, with)
+		if this == "" {
+			return ""
+		}
+		what = cmp.Or(what, this)
+	}
+	return what
 }
 
 // seed returns the test's seed: XHTTPD_SEED, or a random one.

@@ -75,7 +75,7 @@ func (r *runner) run(phase string, cases []testCase, ways ...way) (sum tally) {
 // one compares one conversation, and counts what Apache alone gave.
 func (r *runner) one(phase string, c testCase, w way) tally {
 	pieces := w.pieces(c)
-	theirs, ours := r.both(pieces, c.six)
+	theirs, ours := r.both(pieces, c.six, moment)
 	what, anew := compare(theirs, ours)
 	answers := split(theirs.octets)
 	n := tally{cases: 1, answers: count(answers)}
@@ -134,7 +134,7 @@ func (s *stage) warm(targets []string) {
 			wg.Go(func() {
 				defer func() { <-free }()
 				for _, six := range []bool{false, true} {
-					s.converse(s.Address(six), []string{head(target)})
+					s.converse(s.Address(six), []string{head(target)}, moment)
 				}
 			})
 		}

@@ -197,3 +197,38 @@ func TestPrefixes(t *testing.T) {
 		t.Errorf("xhttpd gave %v answers that it should not", after-before)
 	}
 }
+
+// Whether an .htaccess counts is the configuration's matter, and what it says is noticed when it does.
+func TestAllowOverride(t *testing.T) {
+	conf := func(override string) string {
+		return "<Directory ${TESTBED}/www/in>\nAllowOverride " + override + "\n</Directory>\n"
+	}
+	b := testbed.Start(t, testbed.Options{Modules: []string{"headers"}, Config: conf("None")})
+	b.Put("in/a.png", content(1000))
+	b.Put("in/.htaccess", []byte("Header set X-Here first\n"))
+	// says waits until xhttpd answers with this field.
+	says := func(value string) {
+		t.Helper()
+		b.Until("the field is "+value, func() bool {
+			_, header, _ := want(b, "/in/a.png")
+			return header.Get("X-Here") == value
+		})
+		b.Warm("in/a.png")
+		if _, header, _ := want(b, "/in/a.png"); header.Get("X-Here") != value {
+			t.Errorf("then it is %q, not %q", header.Get("X-Here"), value)
+		}
+	}
+	says("")
+	b.Put("in/.htaccess", []byte("Header set X-Here second\n"))
+	says("")
+	b.Reload(conf("FileInfo"))
+	says("second")
+	b.Put("in/.htaccess", []byte("Header set X-Here third\n"))
+	says("third")
+	b.Reload(conf("None"))
+	says("")
+	b.Reload(conf("All"))
+	says("third")
+	b.Put("in/.htaccess", []byte("Require all denied\n"))
+	b.Until("it is denied", func() bool { status, _, _ := want(b, "/in/a.png"); return status == 403 })
+}
