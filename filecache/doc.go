@@ -13,7 +13,7 @@
 // happens to the file.
 //
 // What an object says is what the server behind has written when it was asked in the same way: with the same Host and Accept-Encoding, at the
-// same address; or, of Accept-Encoding, with none and with all codings, if that was the same. Nothing of it is made up, and nothing of that server's configuration has to be known.
+// same address; or, of Accept-Encoding, with none and with all codings, if that was the same and Site.Coding has nothing against it. Nothing of it is made up, and nothing of that server's configuration has to be known.
 //
 // It refuses, and so leaves to the server behind: what that gives to some clients only, what changes each time, what is not the content of a file
 // below a root, symlinks that leave the root, and what Site.Private and Site.AccessFile say of it. Without a server that could be asked, the answers are a stock Apache's

@@ -10,5 +10,5 @@
 // What a directive means for us is judged by tables (harmless.go, judge.go). One that is in none of them may depend on
 // the client: its scope is doubtful, and Apache's. Where a scope can't be told exactly, the larger one is taken.
 //
-// Begin reading at Read (read.go); what is asked of the result is in match.go.
+// Begin reading at Read (read.go); what is asked of the result is in match.go, coding.go (Accept-Encoding) and vhosts.go (which server answers).
 package apacheconf
