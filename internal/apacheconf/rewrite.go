@@ -86,6 +86,18 @@ func (j *judge) sparesFiles(rule *node, conds []*node) bool {
 var ownFile = set(`%{REQUEST_FILENAME} %{SCRIPT_FILENAME} %{DOCUMENT_ROOT}%{REQUEST_URI} %{DOCUMENT_ROOT}/%{REQUEST_URI}
 	%{LA-U:REQUEST_FILENAME} %{DOCUMENT_ROOT}$1 %{DOCUMENT_ROOT}/$1`)
 
+// watchedFile reports whether a file that a condition is about is the one that would be sent, or one that may be given instead of it, with a
+// coding: filecache watches both.
+func watchedFile(test string) bool {
+	for _, coding := range []string{".gz", ".br", ".zst"} {
+		if rest, ok := strings.CutSuffix(test, coding); ok {
+			test = strings.TrimSuffix(rest, `\`) // as Apache's manual has it
+			break
+		}
+	}
+	return ownFile[test]
+}
+
 // ofCond returns how a condition depends on the client, or "".
 func (j *judge) ofCond(cond *node) string {
 	test, want := cond.word(0), strings.TrimPrefix(cond.word(1), "!")
@@ -99,7 +111,7 @@ func (j *judge) ofCond(cond *node) string {
 		if want[1] == 'F' || want[1] == 'U' {
 			return "what the client may have (" + want + ")"
 		}
-		if !ownFile[test] {
+		if !watchedFile(test) {
 			return "another file, which is not watched"
 		}
 	}

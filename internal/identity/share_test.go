@@ -5,5 +5,5 @@ package identity
 // the test's table says how far this can be raised.
 var floor = map[string]int{
 	"methods": 6, "versions": 7, "hosts": 48, "targets": 84, "files": 36, "sections": 90, "htaccess": 33, "access": 5, "links": 26, "listings": 2, "negotiation": 61,
-	"codings": 88, "conditionals": 141, "ranges": 82, "connection": 49, "fields": 44, "syntax": 106, "limits": 16, "pipelines": 412, "smuggling": 7, "admin": 1490,
+	"codings": 88, "conditionals": 141, "ranges": 82, "connection": 49, "fields": 44, "syntax": 106, "limits": 16, "pipelines": 412, "smuggling": 7, "admin": 1510,
 }
