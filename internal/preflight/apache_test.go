@@ -46,6 +46,7 @@ Require local
 </Location>
 CookieTracking on
 BrowserMatch Old nokeepalive
+SetEnvIf Accept-Encoding ^gzip$ exact
 `, pid, dir))
 	write(pid, "1")
 	later := time.Now().Add(time.Hour)
@@ -73,6 +74,7 @@ BrowserMatch Old nokeepalive
 	expect(checkScopes(m), OK, "/members: Require local ("+file+":12)")
 	expect(checkScopes(m), Warn, "CookieTracking on ("+file+":14) Answers to all requests")
 	expect(checkScopes(m), OK, `User-Agent contains "Old"`)
+	expect(checkScopes(m), OK, "/: SetEnvIf Accept-Encoding ^gzip$ exact ("+file+":16) A file is held for each Accept-Encoding")
 	expect(checkRoot(m), OK, dir+" is a directory")
 	long := time.Now().Add(-time.Hour)
 	if err := os.Chtimes(pid, long, long); err != nil {
