@@ -182,6 +182,7 @@ func (w *way) walkToFile() (walked, Refusal) {
 					found.names = append(found.names, filepath.Join(dir, other))
 				}
 			}
+			found.anyEntry()
 			return found, Taken
 		case Missing:
 			passed = append(passed, name)
@@ -191,6 +192,22 @@ func (w *way) walkToFile() (walked, Refusal) {
 	}
 	return walked{}, Missing
 }
+
+// anyEntry makes everything that comes into the file's directory, or goes, a change: it may stand for the directory, too, by an access file or by a section
+// of the server's configuration that has an order of its own.
+func (w *walked) anyEntry() {
+	for _, end := range w.ends {
+		dir := filepath.Dir(end)
+		w.names = append(w.names, entryOf(dir))
+		var st unix.Stat_t
+		if unix.Lstat(dir, &st) == nil {
+			w.stamp.dirs += fmt.Sprintf("%v;", st.Mtim)
+		}
+	}
+}
+
+// entryOf names whatever comes into a directory.
+func entryOf(dir string) string { return filepath.Join(dir, "*") }
 
 // find returns the ways to all files that path may mean, below all roots.
 func (c *Cache) find(path string) (ways []way, why Refusal) {

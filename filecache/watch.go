@@ -134,6 +134,9 @@ func (c *Cache) eventLoop(ctx context.Context, w *watcher) {
 		case e := <-w.Events:
 			c.mu.Lock()
 			c.changed(e.Name)
+			if e.Has(fsnotify.Create) {
+				c.changed(entryOf(filepath.Dir(e.Name)))
+			}
 			c.mu.Unlock()
 		case err := <-w.Errors:
 			if errors.Is(err, fsnotify.ErrEventOverflow) {

@@ -141,6 +141,21 @@ var changes = map[string]aChange{
 		},
 		change: func(s *site) { s.must(os.Chown(s.at("d/e/a.png"), 33, 33)) },
 	},
+	"index: one that only the .htaccess names is added": {target: "/d/e/", gone: true,
+		before: func(s *site) {
+			s.write("d/e/.htaccess", []byte("DirectoryIndex before.html index.html\n"))
+			s.write("d/e/index.html", content(2100))
+		},
+		change: func(s *site) { s.write("d/e/before.html", content(2101)) },
+	},
+	"index: one that only the .htaccess names is moved in": {target: "/d/e/", gone: true,
+		before: func(s *site) {
+			s.write("d/e/.htaccess", []byte("DirectoryIndex before.html index.html\n"))
+			s.write("d/e/index.html", content(2102))
+			s.write("d/before.html", content(2103))
+		},
+		change: func(s *site) { s.must(os.Rename(s.at("d/before.html"), s.at("d/e/before.html"))) },
+	},
 	".htaccess: added":                     {gone: true, change: func(s *site) { s.write("d/e/.htaccess", []byte(denied)) }},
 	".htaccess: added in the parent":       {gone: true, change: func(s *site) { s.write("d/.htaccess", []byte(denied)) }},
 	".htaccess: added in the root":         {gone: true, change: func(s *site) { s.write(".htaccess", []byte(denied)) }},
