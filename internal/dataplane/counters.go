@@ -126,7 +126,7 @@ type counters struct {
 		drops       [NumDrops]atomic.Uint64
 		shed        [NumSheds]atomic.Uint64
 		connections [tcpstate.NumStates]atomic.Uint64
-		rest        [13]atomic.Uint64
+		rest        [14]atomic.Uint64
 	}
 }
 
