@@ -93,10 +93,7 @@ func TestFileChangesWhileItIsRead(t *testing.T) {
 		"deleted": {os.Remove, ReadWhole},
 		"renamed": {func(path string) error { return os.Rename(path, path+".old") }, ReadWhole},
 		"replaced": {func(path string) error {
-			if err := os.WriteFile(path+".new", []byte("new"), 0o600); err != nil {
-				return err
-			}
-			return os.Rename(path+".new", path)
+			return errors.Join(os.WriteFile(path+".new", []byte("new"), 0o644), os.Rename(path+".new", path)) //nolint:gosec // must be world-readable
 		}, ReadWhole},
 		"linked":    {func(path string) error { return os.Link(path, path+".link") }, ReadWhole},
 		"mode":      {func(path string) error { return os.Chmod(path, 0o640) }, ReadWhole},

@@ -33,7 +33,7 @@ type simWorld struct {
 }
 
 // simSizes are the static objects: /0.txt has no octet, /1.txt has one, and so on.
-var simSizes = []int{0, 1, 100, 1400, 10_000, 100_000, 2_000_000, 20_000_000}
+var simSizes = []int{0, 1, 100, 1400, 10_000, 100_000, 600_000, 2_000_000, 20_000_000}
 
 var simOctets = sync.OnceValue(func() []byte {
 	b := make([]byte, simSizes[len(simSizes)-1])
