@@ -72,9 +72,7 @@ func BenchmarkRequest(b *testing.B) {
 		now += 10 * Microsecond
 		seg.Seq, seg.Ack = c.rcv.nxt, c.snd.nxt
 		in := c.OnSegment(w.st, &seg, now)
-		n := uint32(len(in.Data))
-		c.Received(n, nil)
-		c.Consume(n)
+		c.Take(uint32(len(in.Data)))
 		c.Write(1200)
 		if !c.PollTransmit(w.st, now, &out) {
 			b.Fatal("nothing to send")

@@ -48,6 +48,17 @@ func (r *receiver) advance(n uint32) {
 // them; of these at most three are told to the peer. It may say less than OnSegment gave: the rest was not
 // taken, and the peer sends it again. An ACK of undecided octets is delayed as long as it may.
 func (c *Conn) Received(n uint32, spans []wire.Span) {
+	c.hold(n, spans)
+	c.settle()
+}
+
+// Take is Received without spans, and Consume, of n octets.
+func (c *Conn) Take(n uint32) {
+	c.hold(n, nil)
+	c.Consume(n)
+}
+
+func (c *Conn) hold(n uint32, spans []wire.Span) {
 	if c.state == StateClosed || c.has(flagDiscard) || c.state.peerFIN() {
 		return
 	}
@@ -72,7 +83,6 @@ func (c *Conn) Received(n uint32, spans []wire.Span) {
 		c.rcv.nHeld++
 	}
 	c.takeFIN()
-	c.settle()
 }
 
 func (c *Conn) advance(n uint32) {

@@ -93,6 +93,9 @@ func (c *Conn) nextData(st *Stack) plan {
 	if f == nil {
 		return c.nextNew(c.has(flagProbe))
 	}
+	if f.lost == 0 && c.snd.nxt == c.snd.end && !c.owesFIN() && !c.has(flagTailProbe) {
+		return plan{} // all is on its way
+	}
 	if c.has(flagTailProbe) {
 		if p := c.nextProbe(); p.kind != planNone {
 			return p

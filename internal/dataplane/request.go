@@ -116,8 +116,7 @@ func (s *slot) skip(behind []byte) (n int) {
 	if tooMany {
 		n = len(behind) // nobody will listen to it
 	}
-	s.conn.Received(uint32(n), nil)
-	s.conn.Consume(uint32(n))
+	s.conn.Take(uint32(n))
 	if tooMany {
 		s.close()
 	}
@@ -153,9 +152,7 @@ func (l *Loop) respond(i uint32, r *httpwire.Request, head []byte) bool {
 	if response.OnDisk() && !l.fromDisk(i, s, object, &response) {
 		return false
 	}
-	n := uint32(len(head))
-	s.conn.Received(n, nil)
-	s.conn.Consume(n)
+	s.conn.Take(uint32(len(head)))
 	length, start := uint32(0), s.conn.WrittenOff()
 	if !response.OnDisk() {
 		length = uint32(whole)
