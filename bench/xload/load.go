@@ -289,10 +289,18 @@ func (g *Generator) pending(u int32, k int) *pending {
 	return &g.ring[int(u)*g.cfg.Pipeline+at]
 }
 
-// quit resets all connections, so that the server does not keep them.
+// quit resets all connections, so that the server does not keep them: not so many at once that a queue on the way overflows.
 func (g *Generator) quit() {
-	for conn := range g.owners {
-		g.stack.Abort(int32(conn))
+	open := 0
+	for conn := range int32(len(g.owners)) {
+		if g.stack.State(conn) == tcpclient.Closed {
+			continue
+		}
+		g.stack.Abort(conn)
+		if open++; open%64 == 0 {
+			g.stack.Flush(g.clock())
+			g.device.Wait(time.Millisecond / 2)
+		}
 	}
 	g.stack.Flush(g.clock())
 }

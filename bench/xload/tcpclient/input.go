@@ -55,6 +55,13 @@ func (s *Stack) synSent(k int32, seg *wire.Segment, now int64, e *Event) {
 	c := &s.conns[k]
 	if !seg.Flags.Has(wire.ACK) || seg.Ack != c.sndNxt {
 		s.reset(&s.pkt)
+		if seg.Flags.Has(wire.ACK) && !seg.Flags.Has(wire.RST) {
+			s.Counters.ChallengedACKs++
+			if c.retries == 0 { // the server has an older connection from this port, which the reset ends: as Linux, ask again at once
+				c.rtxAt = tick(now+soonNanos) + 1
+				s.schedule(k)
+			}
+		}
 		return
 	}
 	if seg.Flags.Has(wire.RST) {

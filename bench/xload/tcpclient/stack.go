@@ -110,6 +110,7 @@ const (
 	minRTO           = 200_000   // µs, as Linux's
 	firstRTO         = 1_000_000 // µs (RFC 6298, 2.1)
 	maxRTO           = 60_000_000
+	soonNanos        = 2_000_000
 	delayNanos       = 40_000_000 // of an acknowledgment, as Linux's
 	lingerNanos      = 1_000_000_000
 	maxOrphanRetries = 4

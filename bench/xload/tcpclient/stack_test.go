@@ -356,6 +356,15 @@ func TestOldLifeInHandshake(t *testing.T) {
 	if p.stack.State(k) != SynSent {
 		t.Error("the attempt has ended")
 	}
+	// Once, the SYN comes again as soon as the reset has had its effect.
+	p.later(10 * ms)
+	if s := p.next(); !s.SYN || s.Seq != syn.Seq {
+		t.Errorf("sent %+v", s)
+	}
+	p.says(ackFlag, 9, wire.Seq(syn.Seq)-5, "", nil)
+	p.next()
+	p.later(100 * ms)
+	p.silent()
 }
 
 // Ports rest as long as possible, and initial sequence numbers grow.
