@@ -6,17 +6,14 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/xhttpd/xhttpd/bench/compare"
-	"github.com/xhttpd/xhttpd/bench/cores"
 	"github.com/xhttpd/xhttpd/bench/xload"
 	"github.com/xhttpd/xhttpd/internal/nstest"
 	"github.com/xhttpd/xhttpd/internal/testbed"
@@ -24,22 +21,37 @@ import (
 
 // Flags; scripts/bench says what they are for.
 var (
-	out        = flag.String("out", "", "directory for results; none if empty")
-	peers      = flag.String("peers", "nginx,h2o,lighttpd,apache,nethttp,fasthttp,gvisor,xhttpd", "servers")
-	work       = flag.String("work", "1k/64", "SIZE/CONNECTIONS, or SIZE/CONNECTIONS/new for a new connection for each request")
-	loads      = flag.String("clients", "wrk", "clients")
-	mtu        = flag.Int("mtu", 1500, "octets")
-	offloads   = flag.Bool("offloads", false, "with offloads")
-	rounds     = flag.Int("rounds", 3, "how often each is measured")
-	seconds    = flag.Int("seconds", 3, "how long each is measured")
-	daemonArgs = flag.String("xhttpd", "", "further arguments of xhttpd")
-	command    = flag.String("command", "", "what was called, for the results")
+	out      = flag.String("out", "", "directory for results; none if empty")
+	peers    = flag.String("peers", "nginx,h2o,lighttpd,apache,nethttp,fasthttp,gvisor,xhttpd", "servers")
+	work     = flag.String("work", "1k/64", "OBJECT/CONNECTIONS[/OPTION]..., see ParseWorkload")
+	rounds   = flag.Int("rounds", 3, "how often each is measured")
+	duration = flag.Duration("duration", 1500*time.Millisecond, "how long each is measured")
+	layout   = flag.String("layout", nstest.Interrupts, "how packets are received: interrupts, threads, plain")
+	command  = flag.String("command", "", "what was called, for the results")
+	variants = map[string][]string{} // arguments of xhttpd by the name that the server has here
+	order    []string                // of the variants
 )
+
+func init() {
+	flag.Func("xhttpd", "NAME=ARGUMENTS: a further server xhttpd-NAME, which is xhttpd with these; without a name for xhttpd itself; may be repeated", func(text string) error {
+		name, args, ok := strings.Cut(text, "=")
+		if !ok {
+			return fmt.Errorf("%q is not NAME=ARGUMENTS", text)
+		}
+		if name = strings.TrimSuffix(self+"-"+name, "-"); name != self {
+			order = append(order, name)
+		}
+		variants[name] = strings.Fields(args)
+		return nil
+	})
+}
 
 // stage is where a benchmark runs.
 type stage struct {
 	testing.TB
 	dir, root string
+	binaries  string // what was built, kept from bed to bed
+	results   *compare.Results
 }
 
 func (s *stage) must(err error) {
@@ -58,8 +70,6 @@ func (s *stage) until(what string, ok func() bool) {
 	}
 }
 
-var sizes = map[string]int{"100": 100, "1k": 1 << 10, "10k": 10 << 10, "30k": 30 << 10, "100k": 100 << 10, "300k": 300 << 10, "1M": 1 << 20}
-
 // files returns the names of all files below root.
 func files(root string) (names []string) {
 	fs.WalkDir(os.DirFS(root), ".", func(path string, d fs.DirEntry, err error) error { //nolint:errcheck // it is ours
@@ -71,24 +81,23 @@ func files(root string) (names []string) {
 	return names
 }
 
-func newStage(b *testing.B) *stage {
-	nstest.Require(b)
-	if runtime.NumCPU() < 2 {
-		b.Skip("needs two cores, one for the client and one for the server")
-	}
-	s := &stage{TB: b, dir: b.TempDir()}
+func newStage(b *testing.B, results *compare.Results, binaries string, all []compare.Workload) *stage {
+	s := &stage{TB: b, dir: b.TempDir(), binaries: binaries, results: results}
 	for _, dir := range []string{s.dir, filepath.Dir(s.dir)} { // servers read as another user
 		s.must(os.Chmod(dir, 0o755))
 	}
 	s.root = filepath.Join(s.dir, "root")
 	s.must(os.Mkdir(s.root, 0o755))
-	for name, size := range sizes {
-		s.must(os.WriteFile(filepath.Join(s.root, name+".bin"), bytes.Repeat([]byte("0123456789abcdef"), size/16+1)[:size], 0o644))
+	for _, w := range all {
+		if w.Object == compare.Mix {
+			_, err := xload.MakeSPECweb96(s.root, xload.SPECweb96Dirs(mixLoad))
+			s.must(err)
+			continue
+		}
+		size := compare.Sizes()[w.Object]
+		s.must(os.WriteFile(filepath.Join(s.root, w.Object+".bin"), bytes.Repeat([]byte("0123456789abcdef"), size/16+1)[:size], 0o644))
 	}
-	if strings.Contains(*work, mix) {
-		_, err := xload.MakeSPECweb96(s.root, xload.SPECweb96Dirs(mixLoad))
-		s.must(err)
-	}
+	s.build("xload", "../cmd/xload") // not while something is measured
 	old := time.Now().Add(-time.Hour)
 	for _, name := range files(s.root) {
 		s.must(os.Chtimes(filepath.Join(s.root, name), old, old))
@@ -103,34 +112,86 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// BenchmarkCompare has every server on a stage of its own, all of them running, and measures them in turns.
+// BenchmarkCompare has every server on a stage of its own, all of them running, and measures them in turns: for each network that the work needs.
 func BenchmarkCompare(b *testing.B) {
-	s := newStage(b)
+	nstest.Require(b)
+	if runtime.NumCPU() < 2 {
+		b.Skip("needs two cores, one for the client and one for the server")
+	}
 	results := &compare.Results{
 		Command: "scripts/bench " + *command, Date: time.Now().UTC().Format("2006-01-02"), CPUs: runtime.NumCPU(), Kernel: release(), Commit: commit(),
-	}
-	names := split(*peers)
-	running := map[string]*server{}
-	for _, name := range names {
-		if starters[name] == nil {
-			b.Fatalf("no server is called %q", name)
-		}
-		running[name] = s.start(name, *mtu, *offloads)
+		Layout: *layout,
 	}
 	all := workloads(b)
-	for round := range *rounds {
-		for _, w := range all {
-			for k := range names {
-				name := names[(k+round)%len(names)]
-				sample := s.measure(running[name], &w)
-				note(results, w, name, sample)
-				b.Logf("round %d, %s, %s: %.0f requests/s, %.2f µs", round+1, w, name, sample.Requests, sample.CPU)
+	var beds []compare.Bed
+	for _, w := range all {
+		if !slices.Contains(beds, w.Bed()) {
+			beds = append(beds, w.Bed())
+		}
+	}
+	binaries := b.TempDir()
+	for _, bed := range beds {
+		b.Run(bed.String(), func(b *testing.B) {
+			here := slices.DeleteFunc(slices.Clone(all), func(w compare.Workload) bool { return w.Bed() != bed })
+			newStage(b, results, binaries, here).run(bed, here)
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+	fmt.Printf("%s\n%s", results.Table(), results.Targets())
+}
+
+// run measures all workloads of a bed.
+func (s *stage) run(bed compare.Bed, all []compare.Workload) {
+	begin := time.Now()
+	running := map[string]*server{}
+	for _, w := range all {
+		for _, name := range serversOf(w) {
+			switch {
+			case w.Kind == compare.Echo:
+				running[name] = &server{name: name}
+			case running[name] == nil:
+				running[name] = s.start(name, bed)
+				s.freeze(running[name])
 			}
 		}
-		s.save(results) // whatever happens later
 	}
-	b.ReportMetric(0, "ns/op")
-	fmt.Printf("%s\n%s", results.Table(), results.Targets())
+	s.Logf("%d servers started in %.0f s", len(running), time.Since(begin).Seconds())
+	for round := range *rounds {
+		for _, w := range all {
+			if round > 0 && once(w.Kind) {
+				continue
+			}
+			names := serversOf(w)
+			for k := range names {
+				name := names[(k+round)%len(names)]
+				s.thaw(running[name])
+				sample := s.measure(running[name], &w)
+				s.freeze(running[name])
+				note(s.results, w, name, sample)
+				s.Logf("%4.0f s: round %d, %s, %s: %.0f requests/s, %.2f µs", time.Since(begin).Seconds(), round+1, w, name, sample.Requests, sample.CPU)
+			}
+		}
+		s.save() // whatever happens later
+	}
+}
+
+// once reports whether a kind of work is done in the first round alone: what takes long, or what shows only once.
+func once(kind string) bool { return kind == compare.Search || kind == compare.Kept }
+
+// serversOf are those that do a work.
+func serversOf(w compare.Workload) (names []string) {
+	if w.Kind == compare.Echo {
+		return engines
+	}
+	for _, name := range append(split(*peers), order...) {
+		if compare.Own(name) || w.Queues <= 1 && w.Kind != compare.Idle && w.Kind != compare.Apache && w.Kind != compare.Mid {
+			names = append(names, name)
+		}
+	}
+	if w.Kind == compare.Apache || w.Kind == compare.Mid {
+		names = append(names, compare.Alone)
+	}
+	return names
 }
 
 func split(list string) []string {
@@ -139,81 +200,19 @@ func split(list string) []string {
 
 // workloads are those that the flags say.
 func workloads(b *testing.B) (all []compare.Workload) {
+	for _, name := range split(*peers) {
+		if starters[name] == nil {
+			b.Fatalf("no server is called %q", name)
+		}
+	}
 	for _, item := range split(*work) {
-		parts := strings.Split(item, "/")
-		isNew := len(parts) == 3 && parts[2] == "new"
-		if len(parts) != 2 && !isNew || sizes[parts[0]] == 0 && parts[0] != mix {
-			b.Fatalf("no such work: %s", item)
-		}
-		count, err := strconv.Atoi(parts[1])
+		w, err := compare.ParseWorkload(item)
 		if err != nil {
-			b.Fatalf("no such work: %s", item)
+			b.Fatal(err)
 		}
-		for _, client := range split(*loads) {
-			if clients[client] == nil {
-				b.Fatalf("no client is called %q", client)
-			}
-			if client == "wrk" && parts[0] == mix {
-				continue // it asks for one thing
-			}
-			all = append(all, compare.Workload{Object: parts[0], Conns: count, New: isNew, Client: client, MTU: *mtu, Offloads: *offloads})
-		}
+		all = append(all, w)
 	}
 	return all
-}
-
-// measure has the client load the server, and looks at its core meanwhile.
-func (s *stage) measure(sv *server, w *compare.Workload) compare.Sample {
-	s.Helper()
-	// Whoever uses the machine while we wait would disturb us.
-	quiet := s.look()
-	time.Sleep(200 * time.Millisecond)
-	loud := s.look()
-	d := time.Duration(*seconds) * time.Second
-	var before, after cores.Times
-	var used float64
-	watched := make(chan struct{})
-	go func() { // a little after its beginning to a little before its end
-		defer close(watched)
-		time.Sleep(d / 8)
-		before = s.look()
-		time.Sleep(d * 6 / 8)
-		after = s.look()
-		used = memory(s, sv.pids)
-	}()
-	answered, left := 0.0, 0.0
-	if sv.bed != nil {
-		answered, left = sv.bed.Metric("responses_total"), sv.bed.Metric("handovers_total", "large")
-	}
-	m := clients[w.Client](s, sv, w, d)
-	<-watched
-	busy, stolen := after.Since(&before, cores.Server)
-	m.CPU, m.Memory = busy/m.Requests*1e6, used
-	_, stolenFromClient := after.Since(&before, cores.Client)
-	for _, core := range []int{cores.Client, cores.Server} {
-		other, _ := loud.Since(&quiet, core)
-		m.Disturbed = m.Disturbed || other > 0.1
-	}
-	m.Disturbed = m.Disturbed || stolen+stolenFromClient > 0.05
-	if sv.bed != nil {
-		m.Left = sv.bed.Metric("handovers_total", "large") > left
-	}
-	if sv.bed != nil && !(m.Left && w.Object != mix) {
-		m.Disturbed = m.Disturbed || s.ownShare(sv, m.Requests*d.Seconds(), answered) < 0.99
-	}
-	return m
-}
-
-// ownShare is how much of the requests xhttpd has answered itself. Others may be Apache's, when a busy machine makes its heartbeat late; if
-// many are, it is Apache that was measured, and the benchmark fails.
-func (s *stage) ownShare(sv *server, requests, before float64) float64 {
-	s.Helper()
-	time.Sleep(100 * time.Millisecond) // the counters are published behind the frames
-	share := (sv.bed.Metric("responses_total") - before) / requests
-	if share < 0.9 {
-		s.Fatalf("xhttpd answered only %.0f %% of %.0f requests itself", 100*share, requests)
-	}
-	return share
 }
 
 func note(r *compare.Results, w compare.Workload, peer string, m compare.Sample) {
@@ -221,34 +220,20 @@ func note(r *compare.Results, w compare.Workload, peer string, m compare.Sample)
 	if c == nil {
 		c = &compare.Cell{Workload: w, Peer: peer}
 		r.Cells = append(r.Cells, c)
-		order := split(*peers)
-		slices.SortStableFunc(r.Cells, func(a, b *compare.Cell) int { return slices.Index(order, a.Peer) - slices.Index(order, b.Peer) })
+		names := serversOf(w)
+		first := slices.IndexFunc(r.Cells, func(c *compare.Cell) bool { return c.Workload == w })
+		slices.SortStableFunc(r.Cells[first:], func(a, b *compare.Cell) int { return slices.Index(names, a.Peer) - slices.Index(names, b.Peer) })
 	}
 	c.Samples = append(c.Samples, m)
 }
 
-func (s *stage) save(r *compare.Results) {
+func (s *stage) save() {
 	s.Helper()
 	if *out == "" {
 		return
 	}
 	s.must(os.MkdirAll(*out, 0o755))
-	s.must(r.Save(filepath.Join(*out, "results.json")))
-	s.must(os.WriteFile(filepath.Join(*out, "README.md"), []byte("# xhttpd beside others\n\n"+r.Targets()+
-		"\n![requests in a second](requests.png)\n\n![processor time for a request](cpu.png)\n\nFrames that are only sent back, by several means, in the same run: [echo.txt](echo.txt).\n\n"+r.Table()), 0o644))
-	s.must(r.Plot(filepath.Join(*out, "requests.png"), "requests/s", compare.Requests, true))
-	s.must(r.Plot(filepath.Join(*out, "cpu.png"), "CPU for a request, µs", compare.CPU, false))
-}
-
-func release() string {
-	text, _ := os.ReadFile("/proc/sys/kernel/osrelease") //nolint:errcheck // then it is missing
-	return strings.TrimSpace(string(text))
-}
-
-func commit() string {
-	text, err := exec.Command("git", "describe", "--always", "--dirty").Output()
-	if err != nil {
-		return "unknown"
-	}
-	return strings.TrimSpace(string(text))
+	s.must(s.results.Save(filepath.Join(*out, "results.json")))
+	s.must(os.WriteFile(filepath.Join(*out, "README.md"), []byte(s.results.Report()), 0o644))
+	s.must(s.results.Plots(*out))
 }

@@ -19,7 +19,7 @@ func Diff(old, now *Results, peer string) string {
 		fmt.Fprintf(&s, "| %s |", w)
 		for _, f := range []Figure{Requests, CPU} {
 			was, is := relative(old, w, peer, f), relative(now, w, peer, f)
-			fmt.Fprintf(&s, " %.3f | %.3f | %s |", was, is, change(was, is))
+			fmt.Fprintf(&s, " %s | %s | %s |", ratio(was), ratio(is), change(was, is))
 		}
 		for _, f := range []Figure{Requests, CPU} {
 			was, _, _ := old.Cell(w, self).Median(f)
@@ -37,8 +37,15 @@ func relative(r *Results, w Workload, peer string, f Figure) float64 {
 	return own / other
 }
 
+func ratio(v float64) string {
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		return "–"
+	}
+	return fmt.Sprintf("%.3f", v)
+}
+
 func change(was, is float64) string {
-	if math.IsNaN(was) || math.IsNaN(is) {
+	if c := is / was; math.IsNaN(c) || math.IsInf(c, 0) {
 		return "–"
 	}
 	return fmt.Sprintf("%+.1f %%", 100*(is/was-1))

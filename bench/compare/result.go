@@ -8,44 +8,24 @@ import (
 	"slices"
 )
 
-// Workload is what a client does.
-type Workload struct {
-	Object   string `json:"object"` // its size: 100, 1k, 10k, 100k, 1M; or "specweb96", a mix
-	Conns    int    `json:"conns"`  // at once
-	New      bool   `json:"new,omitempty"`
-	Client   string `json:"client"` // wrk or xload
-	MTU      int    `json:"mtu"`
-	Offloads bool   `json:"offloads,omitempty"` // TSO, GSO, GRO and checksums, as a veth pair has them; else packets are as on a wire
-}
-
-// String names the workload.
-func (w Workload) String() string {
-	s := fmt.Sprintf("%s, %d connections", w.Object, w.Conns)
-	if w.New {
-		s += ", a new one for each request"
-	}
-	if w.Offloads {
-		s += ", offloads on"
-	}
-	if w.MTU != 1500 {
-		s += fmt.Sprintf(", MTU %d", w.MTU)
-	}
-	return s + ", " + w.Client
-}
-
-// Sample is what one round found.
+// Sample is what one round found. What a kind of work does not tell is 0.
 type Sample struct {
-	Requests  float64 `json:"requests"` // in a second
-	Bits      float64 `json:"bits"`     // of bodies and header sections, in a second
-	P50       float64 `json:"p50"`      // latency, µs
+	Requests  float64 `json:"requests"`          // in a second
+	Offered   float64 `json:"offered,omitempty"` // in a second, of an open loop
+	Bits      float64 `json:"bits"`              // of bodies and header sections, in a second
+	P50       float64 `json:"p50"`               // latency, µs
 	P99       float64 `json:"p99"`
 	P999      float64 `json:"p999"`
-	CPU       float64 `json:"cpu"`    // of the server's core for a request, µs: process, system and softirq
-	Memory    float64 `json:"memory"` // of the server's processes, MiB (proportional set size)
+	CPU       float64 `json:"cpu"`            // of the server's core for a request, µs: process, system and softirq
+	Process   float64 `json:"process"`        // of that, what the server's processes, and a thread that receives for it, had on whatever core
+	Memory    float64 `json:"memory"`         // of the server's processes, MiB (proportional set size)
+	Each      float64 `json:"each,omitempty"` // memory for each connection, the kernel's included, octets
+	Busy      float64 `json:"busy,omitempty"` // share of a core that the server's processes had while nobody asked
+	Own       float64 `json:"own,omitempty"`  // share of the requests that xhttpd answered itself
 	Errors    int     `json:"errors,omitempty"`
 	Disturbed bool    `json:"disturbed,omitempty"` // by others on this machine or its host
-	Left      bool    `json:"left,omitempty"`      // by xhttpd to the server behind, for the length of the response (--kernel-above)
 	Limited   bool    `json:"limited,omitempty"`   // the client says that it, not the server, was the limit
+	Left      bool    `json:"left,omitempty"`      // by xhttpd to the server behind, for the length of the response
 }
 
 // Cell is one server under one workload.
@@ -62,10 +42,11 @@ type Results struct {
 	Kernel  string  `json:"kernel"`
 	Commit  string  `json:"commit"`
 	CPUs    int     `json:"cpus"`
+	Layout  string  `json:"layout,omitempty"` // how packets are received
 	Cells   []*Cell `json:"cells"`
 }
 
-// Load reads what Save has written.
+// Load reads what Save has written, also before there were kinds of work.
 func Load(file string) (*Results, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
@@ -113,7 +94,7 @@ func (r *Results) Cell(w Workload, peer string) *Cell {
 	return nil
 }
 
-// Workloads and Peers return each that occurs, in the order of their occurrence.
+// Workloads returns those that occur, in the order of their occurrence.
 func (r *Results) Workloads() (all []Workload) {
 	for _, c := range r.Cells {
 		if !slices.Contains(all, c.Workload) {
@@ -140,11 +121,15 @@ type Figure func(*Sample) float64
 var (
 	Requests Figure = func(s *Sample) float64 { return s.Requests }
 	Bits     Figure = func(s *Sample) float64 { return s.Bits }
+	Offered  Figure = func(s *Sample) float64 { return s.Offered }
 	P50      Figure = func(s *Sample) float64 { return s.P50 }
 	P99      Figure = func(s *Sample) float64 { return s.P99 }
 	P999     Figure = func(s *Sample) float64 { return s.P999 }
 	CPU      Figure = func(s *Sample) float64 { return s.CPU }
+	Process  Figure = func(s *Sample) float64 { return s.Process }
 	Memory   Figure = func(s *Sample) float64 { return s.Memory }
+	Each     Figure = func(s *Sample) float64 { return s.Each }
+	Busy     Figure = func(s *Sample) float64 { return s.Busy }
 )
 
 // Median returns the median, the least and the greatest of f over the rounds that nobody disturbed; over all, if there are none of
@@ -181,4 +166,9 @@ func (c *Cell) count(is func(*Sample) bool) (n int) {
 		}
 	}
 	return n
+}
+
+// undisturbed reports whether a round was.
+func (c *Cell) undisturbed() bool {
+	return c != nil && c.count(func(s *Sample) bool { return !s.Disturbed }) > 0
 }

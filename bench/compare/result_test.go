@@ -68,19 +68,66 @@ func TestMedian(t *testing.T) {
 }
 
 func TestTargets(t *testing.T) {
-	table := sampled().Targets()
+	r := sampled()
+	at := func(text string) compare.Workload {
+		w, err := compare.ParseWorkload(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return w
+	}
+	r.Cells = append(r.Cells,
+		&compare.Cell{Workload: r.Cells[0].Workload, Peer: "xhttpd-other", Samples: []compare.Sample{{Requests: 900, CPU: 1, Limited: true}}},
+		&compare.Cell{Workload: at("1k/64/echo"), Peer: compare.OwnEcho, Samples: []compare.Sample{{Requests: 1000, CPU: 1.6}}},
+		&compare.Cell{Workload: at("1k/64"), Peer: "xhttpd", Samples: []compare.Sample{{Requests: 800, CPU: 2, Disturbed: true}}},
+		&compare.Cell{Workload: at("1k/0/idle"), Peer: "xhttpd", Samples: []compare.Sample{{Busy: 0.005}}},
+		&compare.Cell{Workload: at("1k/64/mid"), Peer: compare.Alone, Samples: []compare.Sample{{Requests: 100, P99: 100}}},
+		&compare.Cell{Workload: at("1k/64/mid"), Peer: "xhttpd", Samples: []compare.Sample{{Requests: 96, P99: 90}}},
+		&compare.Cell{Workload: at("1M/64/mtu9000/wrk"), Peer: "h2o", Samples: []compare.Sample{{CPU: 10}}},
+		&compare.Cell{Workload: at("1M/64/mtu9000/wrk"), Peer: "xhttpd", Samples: []compare.Sample{{CPU: 8}}})
+	table := r.Targets()
 	for _, row := range []string{
-		"CPU for a request, of nginx's | ≤ 0.250 | **0.200** | nginx | wrk |",
-		"the same, of the best peer's | ≤ 0.286 | **0.250** | h2o | wrk |",
-		"64 connections, of nginx's | ≥ 5.00 | **5.000** | nginx | wrk |",
-		"the same, of the best peer's | ≥ 4.00 | 3.846 | h2o | wrk |",
+		"64 connections: CPU for a request, of nginx's | ≤ 0.250 | 0.200 | **yes** | xhttpd | nginx | wrk |  |",
+		"64 connections: CPU for a request, of nginx's | ≤ 0.250 | 0.100 | **yes** | xhttpd-other | nginx | wrk | limited by the client |",
+		"the same, answered in XDP, of nginx's | ≤ 0.143 | 0.200 | no | xhttpd | nginx | wrk |",
+		"the same, of the best peer's | ≤ 0.286 | 0.250 | **yes** | xhttpd | h2o | wrk |",
+		"64 connections, of nginx's | ≥ 5.00 | 5.000 | **yes** | xhttpd | nginx | wrk |",
+		"the same, of the best peer's | ≥ 4.00 | 3.846 | no | xhttpd | h2o | wrk |",
+		"echo's with frames of that size | ≤ 1.200 | 1.250 | no | xhttpd | echo-own | xload | all rounds disturbed |",
+		"requests/s, of that echo's | ≥ 0.85 | 0.800 | no | xhttpd | echo-own | xload |",
+		"idle: share of a core | ≤ 0.010 | 0.005 | **yes** | xhttpd |  | none |",
+		"in mid-connection: requests/s, of Apache's alone | ≥ 0.97 | 0.960 | no | xhttpd | apache-alone | xload |",
+		"the same, p99 | ≤ 1.030 | 0.900 | **yes** | xhttpd | apache-alone | xload |",
+		"1 MiB, MTU 9000: CPU for a GB, of the best peer's | ≤ 0.700 | 0.800 | no | xhttpd | h2o | wrk |",
+		"the same, of Apache's | ≤ 0.062 | – | not measured |  |  |  |",
 	} {
 		if !strings.Contains(table, row) {
 			t.Errorf("no row %q in\n%s", row, table)
 		}
 	}
-	if strings.Contains(table, "Apache") {
-		t.Errorf("a row for a server that was not measured:\n%s", table)
+	if strings.Contains(table, "1 MiB: Gbit/s, of the best peer's | ≥ 1.00 | 0") {
+		t.Errorf("another MTU counts:\n%s", table)
+	}
+}
+
+func TestParseWorkload(t *testing.T) {
+	for text, want := range map[string]compare.Workload{
+		"1k/64":                 {Object: "1k", Conns: 64, Client: "xload", MTU: 1500},
+		"100/16/new/wrk":        {Object: "100", Conns: 16, New: true, Client: "wrk", MTU: 1500},
+		"specweb96/64/search":   {Object: "specweb96", Conns: 64, Kind: compare.Search, Client: "xload", MTU: 1500},
+		"1M/64/wrk/mtu9000":     {Object: "1M", Conns: 64, Client: "wrk", MTU: 9000},
+		"1k/64/wrk/queues2":     {Object: "1k", Conns: 64, Client: "wrk", MTU: 1500, Queues: 2},
+		"1k/64/offloads/apache": {Object: "1k", Conns: 64, Kind: compare.Apache, Client: "xload", MTU: 1500, Offloads: true},
+		"1k/0/idle":             {Object: "1k", Kind: compare.Idle, Client: "none", MTU: 1500},
+	} {
+		if w, err := compare.ParseWorkload(text); err != nil || w != want {
+			t.Errorf("%s: %+v, %v", text, w, err)
+		}
+	}
+	for _, text := range []string{"", "1k", "2k/64", "1k/x", "1k/64/x", "1k/64/half/mid", "specweb96/64/wrk", "1k/64/half/wrk", "1k/64/mtu0", "1k/64/mtux"} {
+		if w, err := compare.ParseWorkload(text); err == nil {
+			t.Errorf("%s: %+v", text, w)
+		}
 	}
 }
 
@@ -92,12 +139,31 @@ func TestDiff(t *testing.T) {
 	}
 }
 
-func TestPlot(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "p.png")
-	if err := sampled().Plot(file, "requests/s", compare.Requests, true); err != nil {
+func TestPlots(t *testing.T) {
+	dir := t.TempDir()
+	r := sampled()
+	for k := range r.Cells {
+		for j := range r.Cells[k].Samples {
+			r.Cells[k].Samples[j].P99 = float64(j + 1)
+		}
+	}
+	if err := r.Plots(dir); err != nil {
 		t.Fatal(err)
 	}
-	if png, err := os.ReadFile(file); err != nil || !strings.HasPrefix(string(png), "\x89PNG") {
-		t.Errorf("not a PNG: %v", err)
+	for _, name := range []string{"requests", "cpu", "p99", "targets"} {
+		if png, err := os.ReadFile(filepath.Join(dir, name+".png")); err != nil || !strings.HasPrefix(string(png), "\x89PNG") {
+			t.Errorf("%s is no PNG: %v", name, err)
+		}
+	}
+}
+
+// What scripts/bench wrote before there were kinds of work can be compared.
+func TestDiffOfRecorded(t *testing.T) {
+	r, err := compare.Load("../results/compare/results.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := compare.Diff(r, r, "nginx"); !strings.Contains(text, "| +0.0 % |") || strings.Contains(text, "NaN") {
+		t.Errorf("diff:\n%s", text)
 	}
 }

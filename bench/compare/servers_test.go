@@ -8,11 +8,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/xhttpd/xhttpd/bench/compare"
 	"github.com/xhttpd/xhttpd/bench/cores"
 	"github.com/xhttpd/xhttpd/internal/nstest"
 	"github.com/xhttpd/xhttpd/internal/testbed"
@@ -20,11 +22,15 @@ import (
 
 // server is one that runs on a stage of its own.
 type server struct {
-	name   string
-	client *nstest.NS
-	at     *nstest.NS
-	pids   []int
-	bed    *testbed.Bed // of xhttpd
+	name      string
+	client    *nstest.NS
+	at        *nstest.NS
+	pids      []int
+	receivers []int        // threads of the kernel that receive for it
+	on        []string     // the command that keeps it on its cores
+	bed       *testbed.Bed // of xhttpd, and of Apache alone
+	asked     int          // how often xload was called
+	cold      float64      // memory before anybody asked for anything, MiB
 }
 
 // starters start each server on the address of a namespace, with the files of root. Each is set up as its own documentation advises
@@ -44,14 +50,11 @@ var starters = map[string]func(s *stage, sv *server){
 		sv.at.Exec("ip", "address", "flush", "dev", sv.at.Interface) // the stack answers for it, ARP included
 		s.exec(sv, "", s.peer(), "gvisor", "-root", s.root, "-listen", "%[2]s:80", "-interface", sv.at.Interface)
 	},
-	self: (*stage).xhttpd,
-	loop: (*stage).xhttpd,
+	self:          (*stage).xhttpd,
+	compare.Alone: (*stage).apacheAlone,
 }
 
-const (
-	self = "xhttpd"
-	loop = "xhttpd-loop" // without answers from the XDP program
-)
+const self = "xhttpd"
 
 // In the texts, %[1]s is a directory of the server's own, %[2]s its address, %[3]s the document root.
 const nginx = `user root;
@@ -144,7 +147,7 @@ func (s *stage) exec(sv *server, conf string, args ...string) {
 	if _, err := exec.LookPath(args[0]); err != nil {
 		s.Fatalf("%s is missing: scripts/bench installs it", args[0])
 	}
-	args = append(cores.On(cores.Server), args...)
+	args = append(slices.Clone(sv.on), args...)
 	cmd := sv.at.Command(args[0], args[1:]...)
 	log, err := os.Create(filepath.Join(dir, "log"))
 	s.must(err)
@@ -167,9 +170,12 @@ func (s *stage) exec(sv *server, conf string, args ...string) {
 // xhttpd is started in front of a stock Apache.
 func (s *stage) xhttpd(sv *server) {
 	s.Helper()
-	sv.bed.StartDaemon()
+	sv.bed.StartDaemon(variants[sv.name]...)
 	sv.pids = []int{sv.bed.PID()}
 }
+
+// apacheAlone is the same Apache with nothing in front of it.
+func (s *stage) apacheAlone(*server) {}
 
 // peer returns the program of the servers that are made of Go packages.
 func (s *stage) peer() string { return s.build("peer", "../peer") }
@@ -177,7 +183,7 @@ func (s *stage) peer() string { return s.build("peer", "../peer") }
 // build builds the command in dir, once, and returns its path.
 func (s *stage) build(name, dir string) string {
 	s.Helper()
-	binary := filepath.Join(s.dir, name)
+	binary := filepath.Join(s.binaries, name)
 	if _, err := os.Stat(binary); err != nil {
 		cmd := exec.Command("go", "build", "-o", binary, ".")
 		cmd.Dir = dir
@@ -189,18 +195,22 @@ func (s *stage) build(name, dir string) string {
 }
 
 // start makes a pair of namespaces and starts the server in one of them.
-func (s *stage) start(name string, mtu int, offloads bool) *server {
+func (s *stage) start(name string, bed compare.Bed) *server {
 	s.Helper()
-	opts := nstest.Options{MTU: mtu, WireLike: !offloads}
-	sv := &server{name: name}
-	if name == self || name == loop {
-		args := []string{"--keepalive-requests", "0", "--max-per-prefix", "1000000", "--cache-size", "1GiB"}
-		if name == loop {
-			args = append(args, "--bpf-answers", "off")
-		}
+	opts := nstest.Options{MTU: bed.MTU, WireLike: !bed.Offloads, Queues: bed.Queues}
+	sv := &server{name: name, on: cores.On(cores.Server)}
+	receive := []int{cores.Server}
+	if bed.Queues > 1 { // the client's core is one of the server's, too
+		sv.on, receive = nil, []int{cores.Server, cores.Client}
+	}
+	kind := name
+	if compare.Own(name) {
+		kind = self
+	}
+	if kind == self || kind == compare.Alone {
 		sv.bed = testbed.Start(s, testbed.Options{
-			Options: opts, NoDaemon: true, Prefix: cores.On(cores.Server), Root: s.root, Config: "MaxKeepAliveRequests 0\n",
-			Args: append(args, strings.Fields(*daemonArgs)...),
+			Options: opts, NoDaemon: true, Prefix: sv.on, Root: s.root, Config: "MaxKeepAliveRequests 0\n",
+			Args: []string{"--keepalive-requests", "0", "--max-per-prefix", "1000000", "--cache-size", "1GiB"},
 		})
 		sv.client, sv.at = sv.bed.Client, sv.bed.Server
 	} else {
@@ -211,20 +221,42 @@ func (s *stage) start(name string, mtu int, offloads bool) *server {
 		ns.Sysctl("net/ipv4/tcp_max_syn_backlog", "16384")
 		ns.Sysctl("net/core/somaxconn", "16384")
 	}
-	sv.client.AddAddress(sv.client.Interface, netip.MustParsePrefix(sources+"/24"))
-	starters[name](s, sv)
+	for range sourceCount {
+		sv.client.AddAddress(sv.client.Interface, netip.MustParsePrefix(sv.source()+"/24"))
+	}
+	starters[kind](s, sv)
 	s.until(name+" answers", func() bool { return s.answers(sv) })
-	sv.client.Steer(cores.Client)
-	sv.at.Steer(cores.Server)
+	if *layout != nstest.Plain {
+		sv.client.Steer(nstest.Stack, cores.Client)
+	}
+	sv.receivers = sv.at.Steer(*layout, receive...)
+	sv.cold = memory(s, sv.pids)
 	return sv
+}
+
+// freeze keeps xhttpd from running while another one is measured: it may be one that never sleeps.
+func (s *stage) freeze(sv *server) {
+	s.Helper()
+	if compare.Own(sv.name) && len(order) > 0 {
+		sv.bed.Signal(syscall.SIGSTOP)
+	}
+}
+
+// thaw has it run again, and waits until it has what it has had.
+func (s *stage) thaw(sv *server) {
+	s.Helper()
+	if compare.Own(sv.name) && len(order) > 0 {
+		sv.bed.Signal(syscall.SIGCONT)
+		s.until(sv.name+" answers again", func() bool { code, _ := sv.bed.Health(); return code == 200 && s.answers(sv) })
+	}
 }
 
 // answers reports whether the server gives the first file; xhttpd shall give all of them itself.
 func (s *stage) answers(sv *server) bool {
-	if sv.bed == nil {
-		return s.head(sv, "100.bin")
-	}
 	names := files(s.root)
+	if len(names) == 0 || !compare.Own(sv.name) {
+		return len(names) == 0 || s.head(sv, names[0])
+	}
 	before := sv.bed.Metric("responses_total")
 	for _, name := range names {
 		s.head(sv, name)

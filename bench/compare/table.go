@@ -2,18 +2,43 @@ package compare
 
 import (
 	"fmt"
-	"math"
 	"strings"
 )
+
+// Report writes the page that is kept beside the plots.
+func (r *Results) Report() string {
+	var s strings.Builder
+	s.WriteString("# xhttpd beside others\n\n" + r.Targets() + "\n" + r.scaling())
+	s.WriteString("![targets](targets.png)\n")
+	for _, p := range plots {
+		fmt.Fprintf(&s, "\n![%s](%s)\n", p.title, p.file)
+	}
+	return s.String() + "\n" + r.Table()
+}
+
+// scaling says what a second queue costs, or nothing if it was not measured.
+func (r *Results) scaling() string {
+	for _, w := range r.Workloads() {
+		one := w
+		one.Queues = 0
+		single, _, _ := r.Cell(one, self).Median(Process)
+		if several, _, _ := r.Cell(w, self).Median(Process); w.Queues > 1 && single > 0 && several > 0 {
+			return fmt.Sprintf("With %d queues, a loop for each, the processor time of its processes for a request is %.2f of that with one (%.2f and %.2f µs; %s). The client has one of "+
+				"the two cores, so requests/s say nothing of scaling: that the loops share nothing is what this shows.\n\n", w.Queues, several/single, several, single, one)
+		}
+	}
+	return ""
+}
 
 // Table writes all cells as Markdown, a table for each workload.
 func (r *Results) Table() string {
 	var s strings.Builder
-	fmt.Fprintf(&s, "Made by `%s` on %s, Linux %s, %d CPUs, commit %s.\n\n", r.Command, r.Date, r.Kernel, r.CPUs, r.Commit)
-	s.WriteString("Medians of the rounds (least – greatest). CPU is what the server's core spent for a request, softirq included.\n")
+	fmt.Fprintf(&s, "Made by `%s` on %s, Linux %s, %d CPUs, commit %s; packets received by %s.\n\n", r.Command, r.Date, r.Kernel, r.CPUs, r.Commit, r.Layout)
+	s.WriteString("Medians of the rounds (least – greatest); of rounds that were disturbed only if there are no others. CPU is what the server's core spent for a request, softirq\n" +
+		"included; process the part of it that its processes had, and a thread of the kernel that receives for them. Memory is theirs (proportional set size). What is not told is –.\n")
 	for _, w := range r.Workloads() {
 		fmt.Fprintf(&s, "\n### %s\n\n", w)
-		s.WriteString("| | requests/s | Gbit/s | CPU, µs | p50, µs | p99, µs | p99.9, µs | MiB | rounds | notes |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|---|\n")
+		s.WriteString("| | requests/s | Gbit/s | CPU, µs | process, µs | p50, µs | p99, µs | p99.9, µs | MiB | rounds | notes |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|\n")
 		for _, peer := range r.Peers() {
 			if c := r.Cell(w, peer); c != nil {
 				c.row(&s)
@@ -24,21 +49,41 @@ func (r *Results) Table() string {
 }
 
 func (c *Cell) row(s *strings.Builder) {
-	only := func(f Figure) float64 { m, _, _ := c.Median(f); return m }
-	rate, low, high := c.Median(Requests)
-	cpu, cpuLow, cpuHigh := c.Median(CPU)
-	fmt.Fprintf(s, "| %s | %.0f (%.0f – %.0f) | %.2f | %.2f (%.2f – %.2f) | %.0f | %.0f | %.0f | %.0f | %d | %s |\n", c.Peer, rate, low, high, only(Bits)/1e9,
-		cpu, cpuLow, cpuHigh, only(P50), only(P99), only(P999), only(Memory), len(c.Samples), c.notes())
+	text := func(f Figure, format string, by float64) string {
+		m, _, _ := c.Median(f)
+		if m == 0 {
+			return "–"
+		}
+		return fmt.Sprintf(format, m/by)
+	}
+	spread := func(f Figure, format string) string {
+		_, low, high := c.Median(f)
+		if high == 0 {
+			return "–"
+		}
+		return text(f, format, 1) + " (" + fmt.Sprintf(format, low) + " – " + fmt.Sprintf(format, high) + ")"
+	}
+	fmt.Fprintf(s, "| %s | %s | %s | %s | %s | %s | %s | %s | %s | %d | %s |\n", c.Peer, spread(Requests, "%.0f"), text(Bits, "%.2f", 1e9), spread(CPU, "%.2f"),
+		text(Process, "%.2f", 1), text(P50, "%.0f", 1), text(P99, "%.0f", 1), text(P999, "%.0f", 1), text(Memory, "%.0f", 1), len(c.Samples), c.notes())
 }
 
 func (c *Cell) notes() string {
 	var all []string
+	for _, figure := range []struct {
+		f      Figure
+		format string
+		by     float64
+	}{{Busy, "%.2f %% of a core", 0.01}, {Each, "%.0f octets for a connection", 1}, {Offered, "%.0f offered", 1}} {
+		if m, _, _ := c.Median(figure.f); m != 0 {
+			all = append(all, fmt.Sprintf(figure.format, m/figure.by))
+		}
+	}
 	for _, note := range []struct {
 		what string
 		is   func(*Sample) bool
 	}{
-		{"disturbed", func(s *Sample) bool { return s.Disturbed }},
 		{"left to Apache", func(s *Sample) bool { return s.Left }},
+		{"disturbed", func(s *Sample) bool { return s.Disturbed }},
 		{"limited by the client", func(s *Sample) bool { return s.Limited }},
 		{"with errors", func(s *Sample) bool { return s.Errors > 0 }},
 	} {
@@ -48,78 +93,3 @@ func (c *Cell) notes() string {
 	}
 	return strings.Join(all, ", ")
 }
-
-// target is an aim for xhttpd: a figure of its own against that of others, in one run.
-type target struct {
-	text   string
-	object string
-	conns  int
-	new    bool
-	figure Figure
-	peers  []string // the best of them counts; all others if empty
-	most   float64  // the ratio shall be at most that; or
-	least  float64  // at least
-}
-
-const self = "xhttpd"
-
-var targets = []target{
-	{"1 KiB, keep-alive, 64 connections: CPU for a request, of nginx's", "1k", 64, false, CPU, []string{"nginx"}, 1 / 4.0, 0},
-	{"the same, answered by the XDP program", "1k", 64, false, CPU, []string{"nginx"}, 1 / 7.0, 0},
-	{"the same, of the best peer's", "1k", 64, false, CPU, nil, 1 / 3.5, 0},
-	{"the same, of Apache's", "1k", 64, false, CPU, []string{"apache"}, 1 / 16.0, 0},
-	{"requests/s, 1 KiB, 64 connections, of nginx's", "1k", 64, false, Requests, []string{"nginx"}, 0, 5},
-	{"the same, of the best peer's", "1k", 64, false, Requests, nil, 0, 4},
-	{"the same, 1 connection, of the best peer's", "1k", 1, false, Requests, nil, 0, 3.5},
-	{"a new connection for each request: CPU, of the best peer's", "1k", 64, true, CPU, nil, 1 / 5.0, 0},
-	{"10 KiB: CPU, of the best peer's", "10k", 64, false, CPU, nil, 1 / 3.0, 0},
-	{"SPECweb96 mix: requests/s, of the best peer's", "specweb96", 64, false, Requests, nil, 0, 3},
-	{"1 MiB: Gbit/s, of the best peer's", "1M", 64, false, Bits, nil, 0, 1},
-	{"1 MiB: CPU, of the best peer's", "1M", 64, false, CPU, nil, 1, 0},
-}
-
-// Targets writes a table of the aims: what was reached in each workload that fits.
-func (r *Results) Targets() string {
-	var s strings.Builder
-	s.WriteString("| work | target | reached | beside | client |\n|---|--:|--:|---|---|\n")
-	for _, t := range targets {
-		for _, w := range r.Workloads() {
-			if w.Object == t.object && w.Conns == t.conns && w.New == t.new && !w.Offloads && w.MTU == 1500 {
-				t.row(&s, r, w)
-			}
-		}
-	}
-	return s.String()
-}
-
-func (t *target) row(s *strings.Builder, r *Results, w Workload) {
-	own, _, _ := r.Cell(w, self).Median(t.figure)
-	best, name := math.NaN(), ""
-	for _, peer := range r.Peers() {
-		if v, _, _ := r.Cell(w, peer).Median(t.figure); t.against(peer) && !math.IsNaN(v) && (math.IsNaN(best) || t.better(v, best)) {
-			best, name = v, peer
-		}
-	}
-	ratio := own / best
-	if math.IsNaN(ratio) {
-		return
-	}
-	aim, met := fmt.Sprintf("≥ %.2f", t.least), ratio >= t.least
-	if t.most > 0 {
-		aim, met = fmt.Sprintf("≤ %.3f", t.most), ratio <= t.most
-	}
-	reached := fmt.Sprintf("%.3f", ratio)
-	if met {
-		reached = "**" + reached + "**"
-	}
-	fmt.Fprintf(s, "| %s | %s | %s | %s | %s |\n", t.text, aim, reached, name, w.Client)
-}
-
-func (t *target) against(peer string) bool {
-	if len(t.peers) == 0 {
-		return !strings.HasPrefix(peer, self) // xhttpd-loop is no peer
-	}
-	return peer == t.peers[0]
-}
-
-func (t *target) better(a, b float64) bool { return t.most > 0 && a < b || t.most == 0 && a > b }

@@ -1,4 +1,8 @@
-package bench
+// Package echo sends frames back, by several means: what the kernel and AF_XDP cost when nothing is done with a packet. It is the floor that bench/compare sets
+// xhttpd beside, and sets our own rings beside github.com/asavie/xdp, beside plain C, and beside XDP_TX:
+//
+//	sudo go test ./bench/echo -run '^$' -bench Echo -count 5
+package echo
 
 import (
 	"net"
@@ -18,102 +22,125 @@ import (
 
 const (
 	batch  = 64
-	onWay  = 512 // frames that the generator keeps under way
 	served = 80
 )
 
 // generated is an address that no kernel owns, so that none answers for it.
 var generated = netip.MustParseAddr("192.0.2.9")
 
-// BenchmarkEcho sends frames through a veth pair to a server that sends them back. An operation is one frame there and
-// back; the generator is the same for all, and has a core of its own. cpu-ns/op is what the other core spends for an operation.
-func BenchmarkEcho(b *testing.B) {
-	nstest.Require(b)
-	for _, size := range []int{10, 1024} {
-		for _, engine := range []struct {
-			name string
-			open func(*testing.B, *nstest.NS) func(stop *atomic.Bool)
-		}{{"own", ownEcho}, {"asavie", asavieEcho}, {"C", cEcho}, {"XDP_TX", kernelEcho}} {
-			b.Run(engine.name+"/"+map[int]string{10: "64B", 1024: "1KiB"}[size], func(b *testing.B) {
-				client, server := nstest.Pair(b, nstest.Options{WireLike: true})
-				run := engine.open(b, server)
-				generate(b, client, server, size, run)
-			})
-		}
-	}
+// Engine sends back the frames that come to the served port. Open makes it ready on the interface of ns, until the test ends; what it returns works until stop is set, on the core that it is
+// called on.
+type Engine struct {
+	Name string
+	Open func(t testing.TB, ns *nstest.NS) func(stop *atomic.Bool)
 }
 
-// generate keeps frames under way until b.N have come back from run, or are lost: then it says how many.
-func generate(b *testing.B, client, server *nstest.NS, size int, run func(stop *atomic.Bool)) {
-	socket, done := openOwn(b, client, generated)
+// Engines are all of them.
+var Engines = []Engine{{"own", ownEcho}, {"asavie", asavieEcho}, {"C", cEcho}, {"XDP_TX", kernelEcho}}
+
+// Counts are what came back, and what it took.
+type Counts struct {
+	Frames, Lost int
+	Seconds      float64
+	CPU          float64 // of the server's core, seconds
+}
+
+// Run opens an engine on a pair of namespaces of its own, and keeps frames with size octets of payload under way from the client's core until more says
+// that it is enough. The generator is the same for all engines.
+func Run(t testing.TB, e *Engine, layout string, size, underWay int, more func(sent int) bool) Counts {
+	t.Helper()
+	client, server := nstest.Pair(t, nstest.Options{WireLike: true})
+	run := e.Open(t, server)
+	socket, done := openOwn(t, client, generated)
 	defer done()
-	frame := segment(b, client, server, size)
+	server.Steer(layout, cores.Server)
+	g := &generator{socket: socket, frame: segment(t, client, server, size), underWay: underWay, more: more}
 	var stop atomic.Bool
-	ended := make(chan struct{})
+	serving, sending := make(chan struct{}), make(chan struct{})
 	go func() {
-		defer close(ended)
+		defer close(serving)
 		if err := cores.Pin(cores.Server); err != nil {
-			b.Error(err)
+			t.Error(err)
 		}
 		run(&stop)
 	}()
-	defer func() { stop.Store(true); <-ended }()
-	rx, tx := make([][]byte, batch), make([][]byte, batch)
-	if err := cores.Pin(cores.Client); err != nil {
-		b.Fatal(err)
-	}
-	client.Steer(cores.Client)
-	server.Steer(cores.Server)
-	before, err := cores.Look()
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.ResetTimer()
-	lost := 0
-	for sent, got, idle := 0, 0, 0; got < b.N; {
-		if n := min(len(tx), b.N-sent, onWay-(sent-got)); n > 0 {
-			n = socket.Alloc(tx[:n])
-			for k := range tx[:n] {
-				tx[k] = tx[k][:copy(tx[k], frame)]
-			}
-			sent += socket.Send(tx[:n])
+	go func() { // a thread that is pinned ends with its goroutine
+		defer close(sending)
+		if err := cores.Pin(cores.Client); err != nil {
+			t.Error(err)
 		}
-		n := socket.Receive(rx)
+		g.run()
+	}()
+	<-sending
+	stop.Store(true)
+	<-serving
+	if g.err != nil {
+		t.Fatal(g.err)
+	}
+	return g.counts
+}
+
+type generator struct {
+	socket   *xdp.Socket
+	frame    []byte
+	underWay int
+	more     func(sent int) bool
+	counts   Counts
+	err      error
+}
+
+// run counts as lost what was under way when nothing has come for 100 ms.
+func (g *generator) run() {
+	before, err := cores.Look()
+	if g.err = err; err != nil {
+		return
+	}
+	rx, tx := make([][]byte, batch), make([][]byte, batch)
+	for sent, got, idle, more := 0, 0, 0, true; more || got < sent; {
+		more = more && g.more(sent)
+		if n := min(len(tx), g.underWay-(sent-got)); n > 0 && more {
+			n = g.socket.Alloc(tx[:n])
+			for k := range tx[:n] {
+				tx[k] = tx[k][:copy(tx[k], g.frame)]
+			}
+			sent += g.socket.Send(tx[:n])
+		}
+		n := g.socket.Receive(rx)
 		if got += n; n > 0 {
+			g.counts.Frames += n
 			idle = 0
 			continue
 		}
 		if idle++; idle > 100 {
-			lost += sent - got
-			got = sent
+			g.counts.Lost += sent - got
+			got, idle = sent, 0
 		}
-		socket.Wait(time.Millisecond)
+		g.socket.Wait(time.Millisecond)
 	}
-	b.StopTimer()
 	after, err := cores.Look()
-	if err != nil {
-		b.Fatal(err)
+	if g.err = err; err != nil {
+		return
 	}
 	busy, _ := after.Since(&before, cores.Server)
-	b.ReportMetric(busy*after.Elapsed(&before)/float64(b.N)*1e9, "cpu-ns/op")
-	b.ReportMetric(float64(lost)/float64(b.N), "lost/op")
+	g.counts.Seconds = after.Elapsed(&before)
+	g.counts.CPU = busy * g.counts.Seconds
 }
 
 // segment returns a frame to the served port, with an ACK of no connection.
-func segment(b *testing.B, client, server *nstest.NS, size int) []byte {
+func segment(t testing.TB, client, server *nstest.NS, size int) []byte {
 	flow := wire.Flow{Local: wire.AddrFrom(server.IPv4), Remote: wire.AddrFrom(generated), LocalPort: served, RemotePort: 1234}
-	h := wire.Header{Src: mac(b, client), Dst: mac(b, server), Flow: &flow, Inbound: true, Flags: wire.ACK, Wnd: 1000}
+	h := wire.Header{Src: mac(t, client), Dst: mac(t, server), Flow: &flow, Inbound: true, Flags: wire.ACK, Wnd: 1000}
 	frame := make([]byte, 2048)
 	n := h.Build(frame, size)
 	wire.Finish(frame[:n])
 	return frame[:n]
 }
 
-func mac(b *testing.B, ns *nstest.NS) (m wire.MAC) {
+func mac(t testing.TB, ns *nstest.NS) (m wire.MAC) {
 	ns.Do(func() {
 		i, err := net.InterfaceByName(ns.Interface)
 		if err != nil {
-			b.Fatal(err)
+			t.Fatal(err)
 		}
 		copy(m[:], i.HardwareAddr)
 	})
@@ -130,8 +157,8 @@ func turn(frame []byte) {
 }
 
 // openOwn opens our program and socket in ns. The program serves the port, or for the generator its own.
-func openOwn(b *testing.B, ns *nstest.NS, address netip.Addr) (*xdp.Socket, func()) {
-	b.Helper()
+func openOwn(t testing.TB, ns *nstest.NS, address netip.Addr) (*xdp.Socket, func()) {
+	t.Helper()
 	port := uint16(served)
 	if address == generated {
 		port = 1234
@@ -141,36 +168,36 @@ func openOwn(b *testing.B, ns *nstest.NS, address netip.Addr) (*xdp.Socket, func
 	ns.Do(func() {
 		var err error
 		if program, err = xdp.Open(xdp.Config{Interface: ns.Interface, Port: port, Addresses: []netip.Addr{address}}); err != nil {
-			b.Fatal(err)
+			t.Fatal(err)
 		}
 		if socket, err = xdp.OpenSocket(xdp.SocketConfig{Interface: ns.Interface, Spin: -1}); err != nil {
-			b.Fatal(err)
+			t.Fatal(err)
 		}
 		if err = program.Register(0, socket); err != nil {
-			b.Fatal(err)
+			t.Fatal(err)
 		}
 		// A heartbeat that lasts: in the future.
 		var ts unix.Timespec
 		if err = unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
-			b.Fatal(err)
+			t.Fatal(err)
 		}
 		if err = program.Beat(ts.Nano() + int64(time.Hour)); err != nil {
-			b.Fatal(err)
+			t.Fatal(err)
 		}
 	})
 	return socket, func() {
 		if err := program.Close(); err != nil {
-			b.Error(err)
+			t.Error(err)
 		}
 		if err := socket.Close(); err != nil {
-			b.Error(err)
+			t.Error(err)
 		}
 	}
 }
 
-func ownEcho(b *testing.B, ns *nstest.NS) func(*atomic.Bool) {
-	socket, done := openOwn(b, ns, ns.IPv4)
-	b.Cleanup(done)
+func ownEcho(t testing.TB, ns *nstest.NS) func(*atomic.Bool) {
+	socket, done := openOwn(t, ns, ns.IPv4)
+	t.Cleanup(done)
 	return func(stop *atomic.Bool) {
 		rx, tx := make([][]byte, batch), make([][]byte, batch)
 		for !stop.Load() {
@@ -193,34 +220,34 @@ func ownEcho(b *testing.B, ns *nstest.NS) func(*atomic.Bool) {
 }
 
 // asavieEcho sends the frames back in place, as that package's own example does.
-func asavieEcho(b *testing.B, ns *nstest.NS) func(*atomic.Bool) {
+func asavieEcho(t testing.TB, ns *nstest.NS) func(*atomic.Bool) {
 	var socket *asavie.Socket
 	ns.Do(func() {
 		program, err := asavie.NewProgram(1)
 		if err != nil {
-			b.Fatal(err)
+			t.Fatal(err)
 		}
 		if err := program.Attach(ns.Index); err != nil {
-			b.Fatal(err)
+			t.Fatal(err)
 		}
 		// The namespace goes with the test, and the netlink attachment with it.
 		options := &asavie.SocketOptions{
 			NumFrames: 4096, FrameSize: 2048, FillRingNumDescs: 2048, CompletionRingNumDescs: 2048, RxRingNumDescs: 2048, TxRingNumDescs: 2048,
 		}
 		if socket, err = asavie.NewSocket(ns.Index, 0, options); err != nil {
-			b.Fatal(err)
+			t.Fatal(err)
 		}
 		if err := program.Register(0, socket.FD()); err != nil {
-			b.Fatal(err)
+			t.Fatal(err)
 		}
-		b.Cleanup(func() {
+		t.Cleanup(func() {
 			ns.Do(func() {
 				if err := program.Detach(ns.Index); err != nil {
-					b.Error(err)
+					t.Error(err)
 				}
 			})
 			if err := program.Close(); err != nil {
-				b.Error(err)
+				t.Error(err)
 			}
 		})
 	})
@@ -232,7 +259,7 @@ func asavieEcho(b *testing.B, ns *nstest.NS) func(*atomic.Bool) {
 			}
 			n, _, err := socket.Poll(1)
 			if err != nil {
-				b.Error(err)
+				t.Error(err)
 				return
 			}
 			if n > 0 {

@@ -1,7 +1,8 @@
-package bench
+package echo
 
 import (
 	"bufio"
+	_ "embed"
 	"fmt"
 	"os"
 	"os/exec"
@@ -19,27 +20,33 @@ import (
 	"github.com/xhttpd/xhttpd/internal/nstest"
 )
 
+//go:embed testdata/echo.c
+var echoC []byte
+
 // cEcho runs testdata/echo.c.
-func cEcho(b *testing.B, ns *nstest.NS) func(*atomic.Bool) {
+func cEcho(t testing.TB, ns *nstest.NS) func(*atomic.Bool) {
 	gcc, err := exec.LookPath("gcc")
 	if err != nil {
-		b.Skip("needs Debian's package gcc")
+		t.Fatal("needs Debian's package gcc")
 	}
-	binary := filepath.Join(b.TempDir(), "echo")
-	if out, err := exec.Command(gcc, "-O2", "-Wall", "-o", binary, "testdata/echo.c").CombinedOutput(); err != nil {
-		b.Fatalf("%v\n%s", err, out)
+	binary := filepath.Join(t.TempDir(), "echo")
+	if err := os.WriteFile(binary+".c", echoC, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command(gcc, "-O2", "-Wall", "-o", binary, binary+".c").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
 	}
 	sockets, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.XSKMap, KeySize: 4, ValueSize: 4, MaxEntries: 1})
 	if err != nil {
-		b.Fatal(err)
+		t.Fatal(err)
 	}
-	b.Cleanup(func() { sockets.Close() })
-	attach(b, ns, asm.Instructions{
+	t.Cleanup(func() { sockets.Close() }) //nolint:errcheck // it ends
+	attach(t, ns, asm.Instructions{
 		asm.LoadMapPtr(asm.R1, sockets.FD()), asm.Mov.Imm(asm.R2, 0), asm.Mov.Imm(asm.R3, xdpPass), asm.FnRedirectMap.Call(), asm.Return(),
 	})
 	fd, err := unix.Dup(sockets.FD())
 	if err != nil {
-		b.Fatal(err)
+		t.Fatal(err)
 	}
 	file := os.NewFile(uintptr(fd), "xskmap")
 	defer file.Close()
@@ -49,15 +56,15 @@ func cEcho(b *testing.B, ns *nstest.NS) func(*atomic.Bool) {
 	cmd.Stderr = os.Stderr
 	input, err := cmd.StdinPipe()
 	if err != nil {
-		b.Fatal(err)
+		t.Fatal(err)
 	}
 	output, err := cmd.StdoutPipe()
 	if err != nil {
-		b.Fatal(err)
+		t.Fatal(err)
 	}
 	ns.Start(cmd)
 	if line, err := bufio.NewReader(output).ReadString('\n'); line != "ready\n" {
-		b.Fatalf("echo says %q, %v", line, err)
+		t.Fatalf("echo says %q, %v", line, err)
 	}
 	return func(stop *atomic.Bool) {
 		for !stop.Load() {
@@ -74,7 +81,7 @@ const (
 )
 
 // kernelEcho has the XDP program itself send the frames back: no user space at all.
-func kernelEcho(b *testing.B, ns *nstest.NS) func(*atomic.Bool) {
+func kernelEcho(t testing.TB, ns *nstest.NS) func(*atomic.Bool) {
 	insns := asm.Instructions{
 		asm.LoadMem(asm.R2, asm.R1, 0, asm.Word), // data
 		asm.LoadMem(asm.R3, asm.R1, 4, asm.Word), // data_end
@@ -91,7 +98,7 @@ func kernelEcho(b *testing.B, ns *nstest.NS) func(*atomic.Bool) {
 	exchange(26, 30, asm.Word)
 	exchange(34, 36, asm.Half)
 	insns = append(insns, asm.Mov.Imm(asm.R0, xdpTX), asm.Return(), asm.Mov.Imm(asm.R0, xdpPass).WithSymbol("pass"), asm.Return())
-	attach(b, ns, insns)
+	attach(t, ns, insns)
 	return func(stop *atomic.Bool) {
 		for !stop.Load() {
 			time.Sleep(time.Millisecond)
@@ -100,18 +107,18 @@ func kernelEcho(b *testing.B, ns *nstest.NS) func(*atomic.Bool) {
 }
 
 // attach attaches an XDP program to the interface of ns until the benchmark ends.
-func attach(b *testing.B, ns *nstest.NS, insns asm.Instructions) {
-	b.Helper()
+func attach(t testing.TB, ns *nstest.NS, insns asm.Instructions) {
+	t.Helper()
 	program, err := ebpf.NewProgram(&ebpf.ProgramSpec{Type: ebpf.XDP, License: "BSD", Instructions: insns})
 	if err != nil {
-		b.Fatal(err)
+		t.Fatal(err)
 	}
 	var l link.Link
 	ns.Do(func() {
 		l, err = link.AttachXDP(link.XDPOptions{Program: program, Interface: ns.Index, Flags: link.XDPDriverMode})
 	})
 	if err != nil {
-		b.Fatal(err)
+		t.Fatal(err)
 	}
-	b.Cleanup(func() { l.Close(); program.Close() })
+	t.Cleanup(func() { l.Close(); program.Close() }) //nolint:errcheck // they end
 }

@@ -1,0 +1,178 @@
+package compare_test
+
+import (
+	"time"
+
+	"github.com/xhttpd/xhttpd/bench/compare"
+	"github.com/xhttpd/xhttpd/bench/cores"
+)
+
+// warm is how long a client asks before it measures.
+const warm = 500 * time.Millisecond
+
+// measure has the client load the server, and looks at its core meanwhile.
+func (s *stage) measure(sv *server, w *compare.Workload) compare.Sample {
+	s.Helper()
+	// Whoever uses the machine while we wait would disturb us.
+	quiet := s.look()
+	time.Sleep(200 * time.Millisecond)
+	loud := s.look()
+	var m compare.Sample
+	switch w.Kind {
+	case compare.Echo:
+		m = s.echo(sv, w)
+	case compare.Idle:
+		m = s.idle(sv)
+	case compare.Kept:
+		m = s.kept(sv, w)
+	case compare.Search:
+		m = s.search(sv, w)
+	default:
+		m = s.load(sv, w)
+	}
+	for _, core := range []int{cores.Client, cores.Server} {
+		other, _ := loud.Since(&quiet, core)
+		m.Disturbed = m.Disturbed || other > 0.1
+	}
+	return m
+}
+
+// load has a client ask for a while.
+func (s *stage) load(sv *server, w *compare.Workload) compare.Sample {
+	s.Helper()
+	d := *duration
+	var before, after cores.Times
+	var busy, used float64
+	answers := &share{s: s, sv: sv}
+	watched := make(chan struct{})
+	go func() { // a little after its beginning to a little before its end
+		defer close(watched)
+		time.Sleep(warm + d/8)
+		answers.begin()
+		before, busy = s.look(), s.spent(sv)
+		time.Sleep(d * 6 / 8)
+		after, busy = s.look(), s.spent(sv)-busy
+		answers.end()
+		used = memory(s, sv.pids)
+	}()
+	var m compare.Sample
+	if w.Client == "wrk" {
+		m = s.wrk(sv, w, d)
+	} else {
+		m = s.xload(sv, w, d)
+	}
+	<-watched
+	if m.Requests == 0 {
+		s.Errorf("%s: nothing was answered: %s", sv.name, w)
+		return compare.Sample{Errors: max(m.Errors, 1), Disturbed: true}
+	}
+	cpu, stolen := after.Since(&before, cores.Server)
+	_, stolenFromClient := after.Since(&before, cores.Client)
+	m.CPU, m.Memory = cpu/m.Requests*1e6, used
+	m.Process = busy / after.Elapsed(&before) / m.Requests * 1e6
+	if w.Queues > 1 { // its cores are the client's, too
+		m.CPU = 0
+	}
+	m.Disturbed = m.Disturbed || stolen+stolenFromClient > 0.05
+	answers.judge(w, &m)
+	return m
+}
+
+// share is how much of the requests xhttpd answers itself.
+type share struct {
+	s                   *stage
+	sv                  *server
+	began               time.Time
+	seconds             float64
+	answers, left, over float64 // in that time: responses; connections left to Apache for the length of a response, or handed over at all
+}
+
+func (h *share) begin() {
+	h.began = time.Now()
+	h.count(-1)
+}
+
+func (h *share) end() {
+	h.seconds = time.Since(h.began).Seconds()
+	h.count(1)
+}
+
+func (h *share) count(sign float64) {
+	if compare.Own(h.sv.name) {
+		h.answers += sign * h.sv.bed.Metric("responses_total")
+		h.left += sign * h.sv.bed.Metric("handovers_total", "large")
+		h.over += sign * h.sv.bed.Metric("handovers_total")
+	}
+}
+
+// judge fails the benchmark, which goes on, if it was not xhttpd that was measured, or, where requests are Apache's, not the handing over. Single ones may be
+// Apache's when a busy machine makes the heartbeat late. What xhttpd leaves to Apache for the length of the response is what its user gets: it is noted.
+func (h *share) judge(w *compare.Workload, m *compare.Sample) {
+	s := h.s
+	s.Helper()
+	if !compare.Own(h.sv.name) {
+		return
+	}
+	requests := m.Requests * h.seconds
+	m.Own = h.answers / requests
+	// A connection that was left is Apache's for good, and the first ones were before.
+	long := compare.Sizes()[w.Object] >= 100<<10
+	m.Left = h.left > 0 || long && m.Own < 0.01
+	wrong := ""
+	switch {
+	case w.Kind == compare.Apache && (m.Own > 0.01 || w.New && h.over < 0.5*requests):
+		wrong = "it answered what is Apache's, or did not hand it over"
+	case w.Kind == compare.Mid && (h.over < 0.5*requests/compare.MidRequests || m.Own < 0.5/compare.MidRequests):
+		wrong = "it handed too few connections over"
+	case w.Kind == compare.Apache || w.Kind == compare.Mid, m.Left && w.Object != compare.Mix:
+	case m.Own < 0.9:
+		wrong = "it did not answer itself"
+	case m.Own < 0.99:
+		m.Disturbed = true
+	}
+	if wrong != "" {
+		m.Disturbed = true
+		s.Errorf("%s, %s: %s: of %.0f requests it answered %.0f %%, and handed over %.0f connections", w, h.sv.name, wrong, requests, 100*m.Own, h.over)
+	}
+}
+
+// idle has nobody ask.
+func (s *stage) idle(sv *server) (m compare.Sample) {
+	s.Helper()
+	const d = 4 * time.Second
+	before := s.spent(sv)
+	time.Sleep(d)
+	m.Busy = (s.spent(sv) - before) / d.Seconds()
+	m.Memory = memory(s, sv.pids)
+	return m
+}
+
+// kept has many connections open, and looks what the server's processes have grown by since they began, and the kernel's memory since before.
+func (s *stage) kept(sv *server, w *compare.Workload) (m compare.Sample) {
+	s.Helper()
+	kernel, d := slab(s), 3*time.Second
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		time.Sleep(d)
+		m.Memory = memory(s, sv.pids)
+		kernel = slab(s) - kernel
+	}()
+	r := s.xload(sv, w, d)
+	<-watched
+	m.Errors = r.Errors
+	m.Each = max(0, (m.Memory-sv.cold)*(1<<20)+kernel) / float64(w.Conns)
+	return m
+}
+
+// half returns half of what nginx makes in a closed loop in this run.
+func (s *stage) half(w *compare.Workload) float64 {
+	s.Helper()
+	closed := *w
+	closed.Kind = ""
+	rate, _, _ := s.results.Cell(closed, "nginx").Median(compare.Requests)
+	if !(rate > 0) {
+		s.Fatalf("%s: needs that nginx was measured before, in a closed loop", w)
+	}
+	return rate / 2
+}
