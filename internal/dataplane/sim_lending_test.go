@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -164,4 +166,65 @@ func TestSimLendingKeepAlive(t *testing.T) {
 	w.close(k)
 	w.end()
 	w.wantCounted()
+}
+
+// The loop takes a connection back while another thread answers on it: nothing is lost or counted twice.
+func TestReclaimRace(t *testing.T) {
+	w := newSim(t, 13, simPaths[0], lending)
+	k := w.talk(simPaths[0].client, static(100), static(100), static(100), static(100), static(100), static(100))
+	w.finish(k)
+	l, n := w.loop, w.loop.lender
+	var i uint32
+	l.slots.each(func(j uint32) { i = j })
+	s := l.slots.at(i)
+	if s.flags&flagLent == 0 {
+		t.Fatal("the connection is not lent")
+	}
+	e := n.Lents[uint64(l.work.at(s.work).place)*lentWords:][:lentWords]
+	answer := e[lentCount] >> 32 & 0xffff
+	length, asked := uint32(n.all[answer].object.Len(n.all[answer].response)), uint32(n.all[answer].askedLen)
+	l.reclaim(i)
+	before, boundary, sent := l.count.Answered, s.conn.Boundary(), s.conn.SentOff()
+	var stop atomic.Bool
+	given := make(chan uint64)
+	go func() { // the program, on another processor
+		sum := uint64(0)
+		for !stop.Load() {
+			if !atomic.CompareAndSwapUint64(&e[lentOwner], lentHere, lentBusy) {
+				runtime.Gosched()
+				continue
+			}
+			if e[lentCount]&0xffff == 0x7fff {
+				atomic.StoreUint64(&e[lentOwner], lentHere)
+				continue
+			}
+			if sum%50 == 0 {
+				runtime.Gosched() // in the middle
+			}
+			e[lentSeqs] = uint64(uint32(e[lentSeqs])+asked) | uint64(uint32(e[lentSeqs]>>32)+length)<<32
+			e[lentCount] = e[lentCount]&^(0xffff<<32) + 1 | answer<<32
+			sum++
+			atomic.StoreUint64(&e[lentOwner], lentHere)
+		}
+		given <- sum
+	}()
+	for range 20_000 {
+		l.lend(i)
+		if s.flags&flagLent == 0 {
+			t.Fatal("it can't be lent again")
+		}
+		if l.now%3 == 0 {
+			runtime.Gosched()
+		}
+		l.reclaim(i)
+		l.now++
+	}
+	stop.Store(true)
+	sum := <-given
+	if sum < 1000 {
+		t.Errorf("only %d answers were given: this tested something else", sum)
+	}
+	if got := l.count.Answered - before; got != sum || s.conn.Boundary() != boundary.Add(uint32(sum)*asked) || s.conn.SentOff() != sent+uint32(sum)*length {
+		t.Errorf("%d answers given, %d counted; %d octets taken in, %d sent; an answer is %d to %d", sum, got, s.conn.Boundary().Sub(boundary), s.conn.SentOff()-sent, length, asked)
+	}
 }
