@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/http"
 	"net/netip"
@@ -163,9 +164,13 @@ func (d *daemon) openPolicy(context.Context) error {
 	}
 	d.sending = config.Sending{ZeroCopy: d.sockets[0].ZeroCopy(), Segments: segments}
 	d.sending.Long = !d.sending.ZeroCopy && d.cfg.Segmentation != config.SegmentationOff
-	var why string
-	d.kernelAbove, why = d.cfg.KernelAbove.Above(d.sending)
-	d.log.Info("longest response that is not left to the server behind", "octets", d.kernelAbove, "why", why)
+	octets, why := d.cfg.KernelAbove.Above(d.sending)
+	d.kernelAbove = octets
+	if octets == math.MaxUint64 {
+		d.log.Info("no response is left to the server behind for its length", "why", why)
+	} else {
+		d.log.Info("longer responses are left to the server behind", "octets", octets, "why", why)
+	}
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package system
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -49,7 +50,7 @@ func TestLargeResponsesAreApaches(t *testing.T) {
 	})
 }
 
-// The default goes by what the interface does, and both that ask say the same.
+// The default goes by what the interface does, and both that ask say the same. Large files come whole in each way.
 func TestKernelAboveByInterface(t *testing.T) {
 	for _, c := range []struct {
 		opts testbed.Options
@@ -61,6 +62,17 @@ func TestKernelAboveByInterface(t *testing.T) {
 		{testbed.Options{Args: []string{"--kernel-above", "off"}}, "as asked for"},
 	} {
 		b := testbed.Start(t, c.opts)
+		body := b.Put("large.png", content(2_000_001))
+		b.Warm("large.png")
+		got, trace, err := b.Curl(b.URL(false, "/large.png"), b.URL(true, "/large.png"))
+		long := !slices.Contains(c.opts.Args, "--segmentation")
+		if err != nil || got != string(body)+string(body) {
+			t.Errorf("%q: %d octets, or others: %v\n%s", c.opts.Args, len(got), err, trace)
+		}
+		settled(b)
+		if n := b.Metric("tx_long_total"); n > 0 != long || n > 0 && n < 60 || b.Metric("handovers_total", "large") > 0 == long {
+			t.Errorf("%q: %v long segments, %v handed over for the length", c.opts.Args, n, b.Metric("handovers_total", "large"))
+		}
 		cmd := b.Server.Command(b.Binary(), append([]string{"check", "--json", "--interface", b.Server.Interface}, c.opts.Args...)...)
 		var out strings.Builder
 		cmd.Stdout = &out
