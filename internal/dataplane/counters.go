@@ -126,12 +126,15 @@ type counters struct {
 		drops       [NumDrops]atomic.Uint64
 		shed        [NumSheds]atomic.Uint64
 		connections [tcpstate.NumStates]atomic.Uint64
-		rest        [14]atomic.Uint64
+		rest        [numRest]atomic.Uint64
 	}
 }
 
-func (c *Counters) rest() [14]*uint64 {
-	return [14]*uint64{&c.Handing, &c.RxPackets, &c.TxPackets, &c.TxLong, &c.Injected, &c.Buffers, &c.TooBig, &c.TooBigUnknown,
+// numRest is how many counters are neither by status nor by reason.
+const numRest = 14
+
+func (c *Counters) rest() [numRest]*uint64 {
+	return [numRest]*uint64{&c.Handing, &c.RxPackets, &c.TxPackets, &c.TxLong, &c.Injected, &c.Buffers, &c.TooBig, &c.TooBigUnknown,
 		&c.Pieces, &c.Readers, &c.PiecesRead, &c.PieceWaits, &c.DiskWaits, &c.Answered}
 }
 
