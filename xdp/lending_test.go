@@ -245,6 +245,11 @@ func testSteerLending(t *testing.T) {
 			}
 			*n = was
 			n.write()
+			// But for that it is answered.
+			if verdict, reason, _ := l.runOut(whole, 0); verdict != xdpPass || reason != Answered {
+				t.Fatalf("behind %s: verdict %d, %s", c.name, verdict, reason)
+			}
+			n.write()
 		}
 		// The same hash, so that the octets are looked at: each of those that are not hashed, changed.
 		long := l.lend(is4, false, 509, 1000, 41)
