@@ -55,7 +55,7 @@ func (w *simWorld) audit() {
 		if s.flags&flagReady != 0 {
 			ready++
 		}
-		if s.timer.place != 0 {
+		if s.due != 0 {
 			timers++
 		}
 		if s.work != 0 {
@@ -212,9 +212,9 @@ func (w *simWorld) auditTimer(i uint32, s *slot) {
 	case d == 0, s.flags&flagReady != 0: // a timer that is left over does nothing; what is ready has its turn first
 	case s.conn.State() == tcpstate.StateClosed:
 		w.Failf("slot %d is in CLOSED, with a deadline", i)
-	case s.timer.place == 0:
+	case s.due == 0:
 		w.Failf("slot %d has a deadline, but no timer", i)
-	case l.wheel.at+l.wheel.distance(s.timer.place) > max((int64(d)>>tickShift)+1, l.wheel.at+1):
-		w.Failf("slot %d: the timer is %d ticks ahead, the deadline %d ms", i, l.wheel.distance(s.timer.place), (d-l.now)/tcpstate.Millisecond)
+	case l.wheel.at+l.wheel.distance(s.due) > max((int64(d)>>tickShift)+1, l.wheel.at+1):
+		w.Failf("slot %d: the timer is %d ticks ahead, the deadline %d ms", i, l.wheel.distance(s.due), (d-l.now)/tcpstate.Millisecond)
 	}
 }

@@ -16,6 +16,7 @@ type slot struct {
 	after   uint32
 	work    uint32 // what is in flight, index into workArena, or 0
 	peer    wire.MAC
+	due     uint16 // its timer's bucket in the wheel + 1, or 0 when it has none
 	older   uint32 // neighbours in the queue of its class
 	newer   uint32
 	entered uint32 // when it came into its class, ms modulo 2³²

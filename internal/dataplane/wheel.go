@@ -19,11 +19,8 @@ type wheel struct {
 	held  int
 }
 
-// timer is a slot's part in the wheel.
-type timer struct {
-	next, prev uint32
-	place      uint16 // bucket + 1, or 0 when not in the wheel
-}
+// timer is a slot's part in the wheel; slot.due says in which bucket.
+type timer struct{ next, prev uint32 }
 
 const (
 	tickShift = 19 // 0.52 ms: pacing waits for less than 2 ms
@@ -34,7 +31,7 @@ const (
 // set makes slot i's timer fire at d or, if it stands for an earlier time already, no later than it does
 // now; 0 takes it out. Timers further ahead than the wheel's turn fire early and are set again by pop's caller.
 func (w *wheel) set(all []slot, i uint32, d tcpstate.Time) {
-	t := &all[i].timer
+	t, due := &all[i].timer, &all[i].due
 	if d == 0 {
 		w.drop(all, i)
 		return
@@ -42,8 +39,8 @@ func (w *wheel) set(all []slot, i uint32, d tcpstate.Time) {
 	// Not into the bucket that is being run: a deadline that stays in the past must not hold pop up.
 	tick := max((int64(d)+(1<<tickShift)-1)>>tickShift, w.at+1)
 	tick = min(tick, w.at+wheelMask)
-	if t.place != 0 {
-		if w.distance(t.place) <= tick-w.at {
+	if *due != 0 {
+		if w.distance(*due) <= tick-w.at {
 			return
 		}
 		w.drop(all, i)
@@ -55,22 +52,22 @@ func (w *wheel) set(all []slot, i uint32, d tcpstate.Time) {
 	}
 	w.heads[b] = i
 	w.some[b/64] |= 1 << (b % 64)
-	t.place = b + 1
+	*due = b + 1
 	w.held++
 }
 
-// distance is how many ticks ahead of w.at the bucket of place is.
-func (w *wheel) distance(place uint16) int64 {
-	return (int64(place-1) - w.at) & wheelMask
+// distance is how many ticks ahead of w.at the bucket of due is.
+func (w *wheel) distance(due uint16) int64 {
+	return (int64(due-1) - w.at) & wheelMask
 }
 
 // drop takes slot i's timer out.
 func (w *wheel) drop(all []slot, i uint32) {
-	t := &all[i].timer
-	if t.place == 0 {
+	t, due := &all[i].timer, &all[i].due
+	if *due == 0 {
 		return
 	}
-	b := t.place - 1
+	b := *due - 1
 	if t.prev == 0 {
 		w.heads[b] = t.next
 	} else {
@@ -82,7 +79,7 @@ func (w *wheel) drop(all []slot, i uint32) {
 	if w.heads[b] == 0 {
 		w.some[b/64] &^= 1 << (b % 64)
 	}
-	*t = timer{}
+	*t, *due = timer{}, 0
 	w.held--
 }
 
