@@ -234,10 +234,20 @@ func (s *stage) start(name string, bed compare.Bed) *server {
 	return sv
 }
 
-// freeze keeps xhttpd from running while another one is measured: it may be one that never sleeps.
+// restless reports whether one of several xhttpds never sleeps.
+func restless() bool {
+	for _, args := range variants {
+		if slices.Contains(args, "spin") || slices.Contains(args, "busy") {
+			return len(order) > 0
+		}
+	}
+	return false
+}
+
+// freeze keeps xhttpd from running while another one is measured, if one never sleeps.
 func (s *stage) freeze(sv *server) {
 	s.Helper()
-	if compare.Own(sv.name) && len(order) > 0 {
+	if compare.Own(sv.name) && restless() {
 		sv.bed.Signal(syscall.SIGSTOP)
 	}
 }
@@ -245,7 +255,7 @@ func (s *stage) freeze(sv *server) {
 // thaw has it run again, and waits until it has what it has had.
 func (s *stage) thaw(sv *server) {
 	s.Helper()
-	if compare.Own(sv.name) && len(order) > 0 {
+	if compare.Own(sv.name) && restless() {
 		sv.bed.Signal(syscall.SIGCONT)
 		s.until(sv.name+" answers again", func() bool { code, _ := sv.bed.Health(); return code == 200 && s.answers(sv) })
 	}
