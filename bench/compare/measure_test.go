@@ -1,6 +1,7 @@
 package compare_test
 
 import (
+	"math"
 	"time"
 
 	"github.com/xhttpd/xhttpd/bench/compare"
@@ -52,7 +53,6 @@ func (s *stage) load(sv *server, w *compare.Workload) compare.Sample {
 		before, busy = s.look(), s.spent(sv)
 		time.Sleep(d * 6 / 8)
 		after, busy = s.look(), s.spent(sv)-busy
-		answers.end()
 		used = memory(s, sv.pids)
 	}()
 	var m compare.Sample
@@ -62,6 +62,11 @@ func (s *stage) load(sv *server, w *compare.Workload) compare.Sample {
 		m = s.xload(sv, w, d)
 	}
 	<-watched
+	time.Sleep(200 * time.Millisecond) // answers of the XDP program are counted when their connections are over
+	answers.end()
+	if answers.seconds = (d * 7 / 8).Seconds(); w.Client == "wrk" {
+		answers.seconds = math.Ceil((d + warm).Seconds()) - (warm + d/8).Seconds()
+	}
 	if m.Requests == 0 {
 		s.Errorf("%s: nothing was answered: %s", sv.name, w)
 		return compare.Sample{Errors: max(m.Errors, 1), Disturbed: true}
