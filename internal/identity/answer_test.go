@@ -100,8 +100,8 @@ func count(all []answer) (n int) {
 
 var boundary = regexp.MustCompile(`boundary=([0-9a-f]{8,})`)
 
-// mask replaces what is new in each response: the value of Date if it is a date, Expires if it is Date or an hour later, the
-// boundary of several ranges, the client's port where a script says it.
+// mask replaces what is new in each response: the value of Date if it is a date, Expires if it is Date, or later by what the
+// site's files last (3 s, an hour), the boundary of several ranges, the client's port where a script says it.
 func mask(octets string) string {
 	var b strings.Builder
 	for _, a := range split(octets) {
@@ -111,7 +111,7 @@ func mask(octets string) string {
 			head = strings.Replace(head, "\r\nDate: "+a.field("Date")+"\r\n", "\r\nDate: *\r\n", 1)
 		}
 		if expires, err := http.ParseTime(a.field("Expires")); err == nil {
-			if after := expires.Sub(date); after == 0 || after == time.Hour {
+			if after := expires.Sub(date); after == 0 || after == 3*time.Second || after == time.Hour {
 				head = strings.Replace(head, "\r\nExpires: "+a.field("Expires")+"\r\n", fmt.Sprintf("\r\nExpires: Date + %v\r\n", after), 1)
 			}
 		}
