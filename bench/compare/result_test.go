@@ -159,7 +159,7 @@ func TestPlots(t *testing.T) {
 
 // What scripts/bench wrote before there were kinds of work can be compared.
 func TestDiffOfRecorded(t *testing.T) {
-	r, err := compare.Load("../results/compare/results.json")
+	r, err := compare.Load("testdata/before-kinds.json")
 	if err != nil {
 		t.Fatal(err)
 	}
