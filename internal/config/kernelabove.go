@@ -28,10 +28,10 @@ func (s Sending) LongFrom() int {
 	return longIfKernel
 }
 
-// Measured, see ARCHITECTURE.md: if this machine has to cut them, only many segments are cheaper as one.
+// Measured, see ARCHITECTURE.md: fewer segments are not cheaper as one.
 const (
 	longIfCard   = 3
-	longIfKernel = 12
+	longIfKernel = 4
 )
 
 // The sizes that "auto" chooses where each packet is sent by itself, and copied. Beyond them Apache needs less of the processor for a response
