@@ -23,15 +23,25 @@ const (
 // On is a command, to be put before another, that keeps it on one core.
 func On(core int) []string { return []string{"taskset", "-c", strconv.Itoa(core)} }
 
-// Pin keeps the calling goroutine on a thread of its own, and that on one core. The thread ends with the goroutine.
-func Pin(core int) error {
+// Pin keeps the calling goroutine on its thread, and that on one core, until unpin is called. The thread must outlive the goroutine: processes
+// that it has started may be told to end with it (prctl(2), PR_SET_PDEATHSIG).
+func Pin(core int) (unpin func(), err error) {
 	runtime.LockOSThread()
-	var set unix.CPUSet
+	var before, set unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &before); err != nil {
+		runtime.UnlockOSThread()
+		return nil, fmt.Errorf("look on which cores a thread may run: %w", err)
+	}
 	set.Set(core)
 	if err := unix.SchedSetaffinity(0, &set); err != nil {
-		return fmt.Errorf("keep a thread on core %d: %w", core, err)
+		runtime.UnlockOSThread()
+		return nil, fmt.Errorf("keep a thread on core %d: %w", core, err)
 	}
-	return nil
+	return func() {
+		if unix.SchedSetaffinity(0, &before) == nil { // else let it end
+			runtime.UnlockOSThread()
+		}
+	}, nil
 }
 
 // Times are what the cores have done since the machine began, seconds.

@@ -59,16 +59,22 @@ func Run(t testing.TB, e *Engine, layout string, size, underWay int, more func(s
 	serving, sending := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(serving)
-		if err := cores.Pin(cores.Server); err != nil {
+		unpin, err := cores.Pin(cores.Server)
+		if err != nil {
 			t.Error(err)
+			return
 		}
+		defer unpin()
 		run(&stop)
 	}()
-	go func() { // a thread that is pinned ends with its goroutine
+	go func() {
 		defer close(sending)
-		if err := cores.Pin(cores.Client); err != nil {
+		unpin, err := cores.Pin(cores.Client)
+		if err != nil {
 			t.Error(err)
+			return
 		}
+		defer unpin()
 		g.run()
 	}()
 	<-sending

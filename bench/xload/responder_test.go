@@ -56,9 +56,12 @@ func startResponder(t testing.TB, ns *nstest.NS, length int) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		if err := cores.Pin(cores.Server); err != nil {
+		unpin, err := cores.Pin(cores.Server)
+		if err != nil {
 			t.Error(err)
+			return
 		}
+		defer unpin()
 		rx := make([][]byte, 64)
 		for !stop.Load() {
 			n := r.socket.Receive(rx)
