@@ -1,6 +1,7 @@
 package dataplane
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math/bits"
 	"runtime"
@@ -128,18 +129,13 @@ func newLender(m *Lending) (*lender, error) {
 
 // askedHash is answer.h's asked_hash: what tells most requests apart. The rest is compared.
 func askedHash(local *wire.Addr, head []byte) uint64 {
-	h := le64(local[:]) ^ le64(local[8:])
+	h := binary.LittleEndian.Uint64(local[:]) ^ binary.LittleEndian.Uint64(local[8:])
 	h += uint64(len(head))
 	for k := 0; k+8 <= len(head) && k < 128; k += 8 {
-		h = (h ^ le64(head[k:])) * 0x9e3779b97f4a7c15
+		h = (h ^ binary.LittleEndian.Uint64(head[k:])) * 0x9e3779b97f4a7c15
 		h ^= h >> 29
 	}
 	return h
-}
-
-func le64(b []byte) uint64 {
-	_ = b[7]
-	return uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24 | uint64(b[4])<<32 | uint64(b[5])<<40 | uint64(b[6])<<48 | uint64(b[7])<<56
 }
 
 // put writes b into words, from their beginning on.
@@ -147,7 +143,7 @@ func put(words []uint64, b []byte) {
 	for k := 0; k < len(b); k += 8 {
 		var w [8]byte
 		copy(w[:], b[k:])
-		words[k/8] = le64(w[:])
+		words[k/8] = binary.LittleEndian.Uint64(w[:])
 	}
 }
 
@@ -178,7 +174,7 @@ func (n *lender) putDate(unix uint32) {
 	text[30], text[31] = byte(s), byte(s>>8)
 	which := uint64(unix & 3)
 	for k := range 4 {
-		atomic.StoreUint64(&n.Dates[1+which*4+uint64(k)], le64(text[k*8:]))
+		atomic.StoreUint64(&n.Dates[1+which*4+uint64(k)], binary.LittleEndian.Uint64(text[k*8:]))
 	}
 	atomic.StoreUint64(&n.Dates[0], which)
 	n.date = unix
