@@ -100,6 +100,9 @@ func TestInTurn(t *testing.T) {
 	if r.Requests < 1000 || r.Requests/uint64(len(next)) > uint64(len(asked)) {
 		t.Errorf("%d requests on %d connections", r.Requests, len(asked))
 	}
+	if s.fins < len(asked)-4 {
+		t.Errorf("the client has ended %d of %d connections, which the server did not", s.fins, len(asked))
+	}
 }
 
 // A server may close an idle connection, also just before a request comes: that is sent again.

@@ -27,6 +27,7 @@ type sim struct {
 	free    int64                                   // when it can begin with the next request
 	asked   int                                     // requests
 	syns    int
+	fins    int
 	packets []byte // how many requests came in each segment that had any
 	due     arriving
 	order   int
@@ -162,6 +163,7 @@ func (s *sim) take(seg *wire.Segment) {
 	case len(seg.Payload) > 0:
 		s.requests(seg)
 	case seg.Flags.Has(wire.FIN):
+		s.fins++
 		s.say(s.now, wire.ACK, seg.Ack, seg.Seq.Add(1), nil)
 	}
 }

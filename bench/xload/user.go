@@ -69,18 +69,21 @@ func (g *Generator) complete(u int32) bool {
 	why := g.judge(x, t)
 	g.meter.done(p.intended, g.now, t.class, x.got, why)
 	x.answered++
-	shut := x.shut || g.cfg.NewConnections || g.cfg.PerConnection > 0 && int(x.answered) >= g.cfg.PerConnection
+	shut := x.shut || g.cfg.NewConnections // the server ends it
+	enough := g.cfg.PerConnection > 0 && int(x.answered) >= g.cfg.PerConnection
 	x.begin()
 	conn := x.conn
-	if shut {
+	if shut || enough {
 		g.detach(u)
 	}
 	g.pop(u)
-	if shut {
+	switch {
+	case shut:
 		g.stack.Leave(conn, g.now)
-		return false
+	case enough:
+		g.stack.Close(conn, g.now)
 	}
-	return true
+	return !shut && !enough
 }
 
 // judge compares a response with what was expected, or learns it.
