@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/xhttpd/xhttpd/bench/compare"
+	"github.com/xhttpd/xhttpd/bench/made"
 	"github.com/xhttpd/xhttpd/bench/xload"
 	"github.com/xhttpd/xhttpd/internal/nstest"
 	"github.com/xhttpd/xhttpd/internal/testbed"
@@ -119,7 +120,7 @@ func BenchmarkCompare(b *testing.B) {
 		b.Skip("needs two cores, one for the client and one for the server")
 	}
 	results := &compare.Results{
-		Command: "scripts/bench " + *command, Date: time.Now().UTC().Format("2006-01-02"), CPUs: runtime.NumCPU(), Kernel: release(), Commit: commit(),
+		Command: "scripts/bench " + *command, Date: time.Now().UTC().Format("2006-01-02"), CPUs: runtime.NumCPU(), Kernel: made.Kernel(), Commit: made.Commit(),
 		Layout: *layout,
 	}
 	all := workloads(b)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -91,17 +90,4 @@ func memory(t testing.TB, pids []int) (sum float64) {
 		}
 	}
 	return sum
-}
-
-func release() string {
-	text, _ := os.ReadFile("/proc/sys/kernel/osrelease") //nolint:errcheck // then it is missing
-	return strings.TrimSpace(string(text))
-}
-
-func commit() string {
-	text, err := exec.Command("git", "describe", "--always", "--dirty").Output()
-	if err != nil {
-		return "unknown"
-	}
-	return strings.TrimSpace(string(text))
 }

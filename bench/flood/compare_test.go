@@ -17,9 +17,8 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/xhttpd/xhttpd/bench/flood"
+	"github.com/xhttpd/xhttpd/bench/made"
 	"github.com/xhttpd/xhttpd/internal/testbed"
 )
 
@@ -176,11 +175,8 @@ func read(bed *testbed.Bed, name string) string {
 // write makes the table: medians of the rounds, but all requests for the shares.
 func write(table map[string][]measured) []byte {
 	var w bytes.Buffer
-	var u unix.Utsname
-	if err := unix.Uname(&u); err == nil {
-		fmt.Fprintf(&w, "Linux %s, %d CPUs, %s; %d rounds of %d s each, in turns.\n\n", unix.ByteSliceToString(u.Release[:]), runtime.NumCPU(),
-			runtime.Version(), *rounds, *seconds)
-	}
+	fmt.Fprintf(&w, "%s, commit %s, Linux %s, %d CPUs, %s; %d rounds of %d s each, in turns.\n\n", time.Now().UTC().Format("2006-01-02"), made.Commit(), made.Kernel(),
+		runtime.NumCPU(), runtime.Version(), *rounds, *seconds)
 	fmt.Fprint(&w, "| flood | server | hostile packets/s | of them lost before the server | static: success | static/s | Apache's: success | Apache's/s | worst answer, ms | xhttpd: CPU | MiB |\n")
 	fmt.Fprint(&w, "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n")
 	for _, s := range scenes() {

@@ -29,7 +29,7 @@ func (c *cell) same(d *cell) bool {
 // BenchmarkCompletion measures how long downloads take, from xhttpd and from the kernel's TCP in turns.
 func BenchmarkCompletion(b *testing.B) {
 	var done []*cell
-	made := made() // what is measured
+	how := how() // of what is measured
 	end := time.Now().Add(*deadline)
 	for _, cc := range list(*controls) {
 		b.Run(cc, func(b *testing.B) {
@@ -51,7 +51,7 @@ func BenchmarkCompletion(b *testing.B) {
 			}
 			cells := ask(b, cc)
 			for _, c := range slices.Backward(cells) { // the longest first, so that all workers end at about the same time
-				c.Made = made
+				c.Made = how
 				todo <- c
 			}
 			close(todo)

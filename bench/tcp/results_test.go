@@ -6,11 +6,9 @@ import (
 	"fmt"
 	"image/color"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"gonum.org/v1/plot"
@@ -19,6 +17,8 @@ import (
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgimg"
+
+	"github.com/xhttpd/xhttpd/bench/made"
 )
 
 // write leaves cells in dir as table, data and heat maps. Those of other cells that are there already stay.
@@ -82,21 +82,11 @@ func merge(file string, cells []*cell) ([]*cell, error) {
 	return all, nil
 }
 
-// made says by which command a cell is measured, from which commit, and when.
-func made() string {
-	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease") //nolint:errcheck // then it is missing
+// how says by which command a cell is measured, from which commit, and when.
+func how() string {
 	return fmt.Sprintf("`scripts/bench-tcp %s` on %s, kernel %s, commit %s", strings.Join(arguments(), " "),
-		time.Now().UTC().Format("2006-01-02"), strings.TrimSpace(string(kernel)), commit())
+		time.Now().UTC().Format("2006-01-02"), made.Kernel(), made.Commit())
 }
-
-// commit is the source's, when it was asked for first: measuring takes so long that another may be checked out by then.
-var commit = sync.OnceValue(func() string {
-	out, err := exec.Command("git", "describe", "--always", "--dirty").Output()
-	if err != nil {
-		return "unknown"
-	}
-	return strings.TrimSpace(string(out))
-})
 
 // arguments are those of scripts/bench-tcp: what is not go test's own, nor the folder of the results.
 func arguments() (args []string) {

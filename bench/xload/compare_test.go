@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/xhttpd/xhttpd/bench/cores"
+	"github.com/xhttpd/xhttpd/bench/made"
 	"github.com/xhttpd/xhttpd/bench/xload"
 	"github.com/xhttpd/xhttpd/internal/nstest"
 )
@@ -224,15 +225,9 @@ func loadAverage() string {
 // write makes the table: medians of the rounds, with the least and the most of the ratios.
 func write(table map[string][]measured, load string) []byte {
 	var w bytes.Buffer
-	commit := "unknown"
-	if text, err := exec.Command("git", "describe", "--always", "--dirty").Output(); err == nil {
-		commit = strings.TrimSpace(string(text))
-	}
-	var u unix.Utsname
-	unix.Uname(&u) //nolint:errcheck // then it is empty
 	fmt.Fprintf(&w, "%s, commit %s, Linux %s, %d CPUs, %s; %d rounds of %d s each, in turns.\n"+
-		"Load average %s at the beginning: at more than 1, others were at work, and only the ratios say something.\n\n", time.Now().UTC().Format("2006-01-02"), commit,
-		unix.ByteSliceToString(u.Release[:]), runtime.NumCPU(), runtime.Version(), *rounds, *seconds, load)
+		"Load average %s at the beginning: at more than 1, others were at work, and only the ratios say something.\n\n", time.Now().UTC().Format("2006-01-02"), made.Commit(),
+		made.Kernel(), runtime.NumCPU(), runtime.Version(), *rounds, *seconds, load)
 	fmt.Fprint(&w, "| server | wrk, requests/s | xload, requests/s | ratio (least–most) | wrk, client's CPU µs | xload, client's CPU µs | ratio | p99 wrk, ms | p99 xload, ms | limit of xload |\n")
 	fmt.Fprint(&w, "|---|---:|---:|---:|---:|---:|---:|---:|---:|---|\n")
 	for _, s := range servers {
