@@ -74,7 +74,7 @@ func (s *stage) url(sv *server, w *compare.Workload) string {
 func (s *stage) generator(sv *server, w *compare.Workload, command string, d time.Duration) []string {
 	s.Helper()
 	args := append(cores.On(cores.Client), s.build("xload", "../cmd/xload"), command, "-q", "--json", "-", "-i", sv.client.Interface,
-		"-c", fmt.Sprint(w.Conns), "-d", d.String(), "--warmup", warm.String(), "--spin", "1ms", "--timestamps", "--source", sv.source()+"/32", "--ports", "1024-65535")
+		"-c", fmt.Sprint(w.Conns), "-d", d.String(), "--warmup", warm.String(), "--spin", "1ms", "--ring", "16384", "--timestamps", "--source", sv.source()+"/32", "--ports", "1024-65535")
 	if w.New {
 		args = append(args, "-n")
 	}
