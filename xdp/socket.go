@@ -6,7 +6,7 @@ import (
 	"math/bits"
 	"net"
 	"os"
-	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -83,12 +83,18 @@ func (c *SocketConfig) setDefaults() {
 	if c.Spin == 0 {
 		c.Spin = DefaultSpin
 	}
-	if c.Spin < 0 || runtime.NumCPU() == 1 { // with one CPU, spinning only keeps the sender from running
+	if c.Spin < 0 || !severalCPUs() { // with one CPU, spinning only keeps the sender from running
 		c.Spin = 0
 	}
 	if c.BindTimeout == 0 {
 		c.BindTimeout = DefaultBindTimeout
 	}
+}
+
+// severalCPUs reports whether the machine has more than one CPU in use, even if this process is kept on one of them: runtime.NumCPU counts those alone.
+func severalCPUs() bool {
+	list, err := os.ReadFile("/sys/devices/system/cpu/online") // 0, 0-3, 0,2
+	return err != nil || strings.ContainsAny(string(list), "-,")
 }
 
 func (c *SocketConfig) check(iface *net.Interface) error {

@@ -3,6 +3,9 @@ package xdp
 import (
 	"bytes"
 	"errors"
+	"os"
+	"os/exec"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -33,6 +36,28 @@ func TestNoAllocationOnTheWire(t *testing.T) {
 		t.Errorf("%v allocations for 32 packets, want none", allocs)
 	}
 	mustBeAccounted(t, s)
+}
+
+// TestSpinOnOneCPU: a process that is kept on one of several CPUs looks before it sleeps, as any other.
+func TestSpinOnOneCPU(t *testing.T) {
+	if !severalCPUs() {
+		t.Skip("needs several CPUs: the machine has one")
+	}
+	if os.Getenv("XDP_TEST_KEPT") == "" { // Go counts CPUs when a process begins
+		cmd := exec.Command(nstest.RequireTool(t, "taskset", "util-linux"), "-c", "0", os.Args[0], "-test.run", "^TestSpinOnOneCPU$")
+		cmd.Env = append(os.Environ(), "XDP_TEST_KEPT=1")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+		return
+	}
+	if n := runtime.NumCPU(); n != 1 {
+		t.Fatalf("the process may run on %d CPUs", n)
+	}
+	var c SocketConfig
+	if c.setDefaults(); c.Spin != DefaultSpin {
+		t.Errorf("Spin is %v", c.Spin)
+	}
 }
 
 // TestEveryQueue binds a socket to each queue of an interface. Every queue gets some flows, and a flow stays with its queue.
