@@ -43,6 +43,6 @@ func (d *daemon) lending(queue int) *dataplane.Lending {
 	if m.Lents, m.Readies, m.Dates = d.program.Lending(queue); len(m.Lents) == 0 {
 		return nil
 	}
-	d.log.Info("what is asked for often is answered by the XDP program", "queue", queue)
+	d.log.Info("what is asked for often is answered by the XDP program", "queue", queue, "after", d.cfg.BPFAnswersAfter)
 	return m
 }

@@ -44,8 +44,9 @@ type Daemon struct {
 
 	QueryIgnored []Prefix `placeholder:"/PATH" sep:"none" help:"For paths that begin so, what follows a '?' does not matter; may be repeated. Without it, requests with a '?' are the server's behind."`
 
-	BPFAnswers string `name:"bpf-answers" enum:"auto,off" default:"auto" help:"Whether the XDP program answers requests for small objects that are asked for often. 'auto': in native mode, without an access log."`
-	Poll       string `enum:"auto,interrupt,busy,spin" default:"auto" help:"How packets are waited for: 'interrupt' sleeps until some come; 'busy' never sleeps, calls the driver itself, and has it put off its interrupts (Linux 6.13); 'spin' never sleeps; both want a processor for each queue. 'auto' looks for 20 µs, then sleeps."`
+	BPFAnswers      string `name:"bpf-answers" enum:"auto,off" default:"auto" help:"Whether the XDP program answers requests for small objects that are asked for often. 'auto': in native mode, without an access log."`
+	BPFAnswersAfter int    `name:"bpf-answers-after" default:"16" help:"How often a request must have come within a second before the XDP program answers it."`
+	Poll            string `enum:"auto,interrupt,busy,spin" default:"auto" help:"How packets are waited for: 'interrupt' sleeps until some come; 'busy' never sleeps, calls the driver itself, and has it put off its interrupts (Linux 6.13); 'spin' never sleeps; both want a processor for each queue. 'auto' looks for 20 µs, then sleeps."`
 
 	CacheSize Size `default:"256MiB" help:"Memory for files. Units are kB, MB, GB, KiB, MiB, GiB."`
 	MaxObject Size `placeholder:"SIZE" help:"Largest file that is held. Without it, an eighth of the cache's size."`
@@ -127,6 +128,8 @@ func (c *Daemon) Validate() error {
 		return fmt.Errorf("--max-connections %d: give from 1 to %d", c.MaxConnections, maxConnections)
 	case c.MaxBuffers < 1 || c.MaxBuffers > maxBuffers:
 		return fmt.Errorf("--max-buffers %d: give from 1 to %d", c.MaxBuffers, maxBuffers)
+	case c.BPFAnswersAfter < 1 || c.BPFAnswersAfter > maxAnswersAfter:
+		return fmt.Errorf("--bpf-answers-after %d: give from 1 to %d; for never, '--bpf-answers off'", c.BPFAnswersAfter, maxAnswersAfter)
 	case c.Grace < 0:
 		return fmt.Errorf("--grace %s: give 0s or more", c.Grace)
 	}
@@ -169,11 +172,12 @@ func (c *Daemon) validateServer() error {
 	return nil
 }
 
-// What others can hold: tcpstate its times in 16 bits, filecache the number of requests left likewise; 16 GiB of
-// connections and of buffers for each queue are more than anybody has.
+// What others can hold: tcpstate its times in 16 bits, filecache the number of requests left likewise, dataplane that of requests
+// in a second; 16 GiB of connections and of buffers for each queue are more than anybody has.
 const (
 	maxTimeout           = time.Hour
 	maxKeepAliveRequests = 65535
+	maxAnswersAfter      = 65535
 	maxConnections       = 1 << 26
 	maxBuffers           = 1 << 20
 )

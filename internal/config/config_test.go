@@ -108,7 +108,7 @@ func where(a netip.AddrPort) string {
 // daemon returns settings as the command line's defaults are, changed.
 func daemon(t *testing.T, change func(*Daemon)) Daemon {
 	d := Daemon{
-		Common: Common{Interface: "eth0", Port: 80, Mode: "auto", ZeroCopy: "auto", Sites: Sites{Roots: []string{"/var/www/html"}}}, Poll: "auto", CacheSize: 256 << 20, Dynamic: []string{"cgi-bin"},
+		Common: Common{Interface: "eth0", Port: 80, Mode: "auto", ZeroCopy: "auto", Sites: Sites{Roots: []string{"/var/www/html"}}}, Poll: "auto", BPFAnswersAfter: 16, CacheSize: 256 << 20, Dynamic: []string{"cgi-bin"},
 		Reprove: time.Minute, ProofRate: 200,
 		KeepAliveTimeout: 5 * time.Second, KeepAliveRequests: 100, HeadTimeout: 20 * time.Second, StallTimeout: 5 * time.Minute,
 		Limits:         Limits{Prefix4: 32, Prefix6: 64, MinRate: 128, MinRatePeriod: 5 * time.Minute, SlowHeads: 2, Strays: 10000},
@@ -202,6 +202,9 @@ func TestValidate(t *testing.T) {
 		{"fewer than no strays", func(d *Daemon) { d.Strays = -1 }, "--strays"},
 		{"no connections", func(d *Daemon) { d.MaxConnections = 0 }, "--max-connections"},
 		{"no buffers", func(d *Daemon) { d.MaxBuffers = 0 }, "--max-buffers"},
+		{"answers before anybody asks", func(d *Daemon) { d.BPFAnswersAfter = 0 }, "--bpf-answers-after 0"},
+		{"answers at once", func(d *Daemon) { d.BPFAnswersAfter = 1 }, ""},
+		{"answers for what nobody can count", func(d *Daemon) { d.BPFAnswersAfter = 65536 }, "--bpf-answers-after 65536"},
 		{"no grace", func(d *Daemon) { d.Grace = 0 }, ""},
 		{"less than no grace", func(d *Daemon) { d.Grace = -1 }, "--grace"},
 		{"everything is dynamic", func(d *Daemon) { d.Dynamic = []string{""} }, "--dynamic"},

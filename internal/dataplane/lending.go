@@ -74,14 +74,13 @@ const (
 	readyIdle  = 5 * tcpstate.Second // nobody has asked for so long: it need not lie ready
 	lentFor    = 200 * tcpstate.Millisecond
 	graceReady = tcpstate.Second // from when an answer is given no more until its place may get another
-	hotCount   = 16              // requests in a second that make an answer lie ready
 )
 
 // lender is the loop's side of a Lending.
 type lender struct {
 	Lending
 	mask   uint64
-	hot    uint16  // hotCount, but for tests
+	hot    uint16  // Config.ReadyAfter
 	places []place // for connections
 	all    []readyAnswer
 	date   uint32
@@ -116,7 +115,7 @@ type readyAnswer struct {
 }
 
 // newLender returns nil if there is nothing to lend to.
-func newLender(m *Lending) (*lender, error) {
+func newLender(m *Lending, after int) (*lender, error) {
 	if m == nil {
 		return nil, nil
 	}
@@ -124,7 +123,7 @@ func newLender(m *Lending) (*lender, error) {
 	if places == 0 || bits.OnesCount(uint(places)) != 1 || answers == 0 || bits.OnesCount(uint(answers)) != 1 || len(m.Dates) < dateWords {
 		return nil, fmt.Errorf("dataplane: lending %d connections, %d answers", places, answers)
 	}
-	return &lender{Lending: *m, mask: uint64(places - 1), hot: hotCount, places: make([]place, places), all: make([]readyAnswer, answers)}, nil
+	return &lender{Lending: *m, mask: uint64(places - 1), hot: uint16(min(after, 1<<16-1)), places: make([]place, places), all: make([]readyAnswer, answers)}, nil
 }
 
 // askedHash is answer.h's asked_hash: what tells most requests apart. The rest is compared.

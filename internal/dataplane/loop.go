@@ -97,6 +97,8 @@ type Config struct {
 	// Lending, if not nil, is how the steering program is given connections and answers. It needs Hits to be nil: nobody would tell
 	// the access log.
 	Lending *Lending
+	// ReadyAfter is how often a request must have come within a second before its answer lies ready there, up to 65,535. Default 16.
+	ReadyAfter int
 	// Limits are what clients may have.
 	Limits Limits
 }
@@ -160,6 +162,7 @@ func New(cfg Config) (*Loop, error) {
 	setDefault(&cfg.MaxConns, 65536)
 	setDefault(&cfg.MaxBuffers, 4096)
 	setDefault(&cfg.LongFrom, 3)
+	setDefault(&cfg.ReadyAfter, 16)
 	setDefault(&cfg.HandoverTimeout, 30*time.Second)
 	setDefault(&cfg.ReadTimeout, time.Minute)
 	if cfg.KernelAbove == 0 {
@@ -174,7 +177,7 @@ func New(cfg Config) (*Loop, error) {
 	l.give.init(cfg.MTU)
 	if cfg.Hits == nil {
 		var err error
-		if l.lender, err = newLender(cfg.Lending); err != nil {
+		if l.lender, err = newLender(cfg.Lending, cfg.ReadyAfter); err != nil {
 			return nil, err
 		}
 	}

@@ -20,6 +20,7 @@ func lending(s *simSetup) {
 	s.loop.Lending = &Lending{
 		Lents: make([]uint64, 256*lentWords), Readies: make([]uint64, 64*readyWords), Dates: make([]uint64, dateWords), Key: wire.Key{K0: 3, K1: 4},
 	}
+	s.loop.ReadyAfter = 2
 	s.loop.LocalMAC = netsim.HostMAC()
 }
 
@@ -29,7 +30,6 @@ func (w *simWorld) lendTo() {
 	if n == nil {
 		return
 	}
-	n.hot = 2
 	a := &simAnswerer{Lending: n.Lending, w: w}
 	w.Device.Answer = a.answer
 }
@@ -148,6 +148,30 @@ func TestSimLending(t *testing.T) {
 		t.Errorf("only %d requests were answered by the program", answered)
 	}
 	t.Logf("%d requests were answered by the program", answered)
+}
+
+// An answer lies ready when it was asked for as often as is set, on whatever connections.
+func TestSimReadyAfter(t *testing.T) {
+	for after := 1; after <= 3; after++ {
+		w := newSim(t, 14, simPaths[0], lending, func(s *simSetup) { s.loop.ReadyAfter = after })
+		var talks []*simTalk
+		for asked := 1; asked <= 3; asked++ {
+			k := w.talk(simPaths[0].client, static(100))
+			w.finish(k)
+			ready := 0
+			for k := range w.loop.lender.all {
+				if w.loop.lender.all[k].live {
+					ready++
+				}
+			}
+			if want := asked >= after; (ready == 1) != want || ready > 1 {
+				t.Errorf("asked for %d times, of %d: %d answers lie ready", asked, after, ready)
+			}
+			talks = append(talks, k)
+		}
+		w.close(talks...)
+		w.end()
+	}
 }
 
 // The number of requests that a connection may have is kept to.
