@@ -64,6 +64,7 @@ type Cache struct {
 	looks  chan look
 	proofs *rate.Limiter
 	missed atomic.Uint64 // wants that were forgotten
+	filled atomic.Uint64 // objects that were taken
 	agents atomic.Pointer[agents]
 
 	mu      sync.Mutex // everything below; never held while a packet waits
@@ -204,6 +205,9 @@ func (c *Cache) Want(local [16]byte, r *httpwire.Request) {
 	}
 }
 
+// Filled returns how many objects were taken so far.
+func (c *Cache) Filled() uint64 { return c.filled.Load() }
+
 // Run fills the cache with what is wanted and drops what has changed, until ctx ends.
 func (c *Cache) Run(ctx context.Context) error {
 	w, err := newWatcher()
@@ -258,7 +262,7 @@ func (c *Cache) insert(o *Object) bool {
 	c.table.set(o, len(c.objects))
 	o.life.held = true
 	c.schedule(o)
-	c.stats.Filled++
+	c.filled.Add(1)
 	return true
 }
 
@@ -341,6 +345,6 @@ func (c *Cache) Stats() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.stats
-	s.Objects, s.Bytes, s.Forgotten = len(c.objects), c.bytes, c.missed.Load()
+	s.Objects, s.Bytes, s.Filled, s.Forgotten = len(c.objects), c.bytes, c.filled.Load(), c.missed.Load()
 	return s
 }
