@@ -28,6 +28,14 @@ func (l *ringLoad) empty() {
 	}
 }
 
+// Leaving are words by which the loop of a queue has the program leave new connections to the kernel (bpf/leave.h): until when SYNs are
+// noted, ns of CLOCK_MONOTONIC; until when those are left that were not; and the bits of a hash that are 0 for those that are not left all the same.
+// They are to be written atomically, until Close, and are 0 in the beginning.
+func (p *Program) Leaving(queue int) (note, leave, mask *uint64) {
+	load := &p.loads[queue]
+	return &load.NoteUntil, &load.LeaveUntil, &load.SampleMask
+}
+
 // settings are a in the program's form.
 func (a *Answers) settings(iface *net.Interface) steerSynSettings {
 	bit := func(on bool) uint8 {

@@ -57,6 +57,11 @@ type steerLent struct {
 	LastNanos  uint64
 }
 
+type steerNotedBucket struct {
+	_      structs.HostLayout
+	Hashes [8]uint32
+}
+
 type steerOursBucket struct {
 	_      structs.HostLayout
 	Hashes [8]uint64
@@ -115,15 +120,19 @@ const (
 	steerReasonREASON_OVERSIZED     steerReason = 29
 	steerReasonREASON_ANSWERED      steerReason = 30
 	steerReasonREASON_SPOILED       steerReason = 31
-	steerReasonREASONS              steerReason = 32
+	steerReasonREASON_LEFT          steerReason = 32
+	steerReasonREASONS              steerReason = 33
 )
 
 type steerRingLoad struct {
-	_         structs.HostLayout
-	Given     uint64
-	Reserved  [7]uint64
-	Taken     uint64
-	Reserved2 [7]uint64
+	_          structs.HostLayout
+	Given      uint64
+	Reserved   [7]uint64
+	Taken      uint64
+	NoteUntil  uint64
+	LeaveUntil uint64
+	SampleMask uint64
+	Reserved2  [4]uint64
 }
 
 type steerSynSettings struct {
@@ -149,6 +158,7 @@ const (
 	steerMapDates            = "dates"
 	steerMapHeartbeats       = "heartbeats"
 	steerMapLents            = "lents"
+	steerMapNotedSyns        = "noted_syns"
 	steerMapOurs             = "ours"
 	steerMapReadies          = "readies"
 	steerMapRingLoads        = "ring_loads"
@@ -225,6 +235,7 @@ type steerMapSpecs struct {
 	Dates      *ebpf.MapSpec `ebpf:"dates"`
 	Heartbeats *ebpf.MapSpec `ebpf:"heartbeats"`
 	Lents      *ebpf.MapSpec `ebpf:"lents"`
+	NotedSyns  *ebpf.MapSpec `ebpf:"noted_syns"`
 	Ours       *ebpf.MapSpec `ebpf:"ours"`
 	Readies    *ebpf.MapSpec `ebpf:"readies"`
 	RingLoads  *ebpf.MapSpec `ebpf:"ring_loads"`
@@ -275,6 +286,7 @@ type steerMaps struct {
 	Dates      *ebpf.Map `ebpf:"dates"`
 	Heartbeats *ebpf.Map `ebpf:"heartbeats"`
 	Lents      *ebpf.Map `ebpf:"lents"`
+	NotedSyns  *ebpf.Map `ebpf:"noted_syns"`
 	Ours       *ebpf.Map `ebpf:"ours"`
 	Readies    *ebpf.Map `ebpf:"readies"`
 	RingLoads  *ebpf.Map `ebpf:"ring_loads"`
@@ -288,6 +300,7 @@ func (m *steerMaps) Close() error {
 		m.Dates,
 		m.Heartbeats,
 		m.Lents,
+		m.NotedSyns,
 		m.Ours,
 		m.Readies,
 		m.RingLoads,

@@ -182,6 +182,7 @@ func TestSteer(t *testing.T) {
 	t.Run("flow table", testSteerByFlowTable)
 	t.Run("crowded", testSteerCrowded)
 	t.Run("cookie", testSteerByCookie)
+	t.Run("leaving", testSteerLeaving)
 	t.Run("lending", testSteerLending)
 	t.Run("answer", testSteerAnswers)
 	t.Run("length", testSteerByLength)

@@ -16,7 +16,10 @@ struct ring_load {
 	__u64 given; /* by this program only, which runs once at a time for a queue */
 	__u64 reserved[7];
 	__u64 taken; /* by user space only, which makes it equal to given when it finds the ring empty */
-	__u64 reserved2[7];
+	__u64 note_until;  /* by user space only, CLOCK_MONOTONIC: see leave.h */
+	__u64 leave_until; /* likewise */
+	__u64 sample_mask; /* likewise: one in a power of two is not left, whose hash has none of these bits */
+	__u64 reserved2[4];
 };
 
 struct {

@@ -86,8 +86,11 @@ static __always_inline __u64 flow_ports(const struct flow *f)
 	return (__u64)bpf_ntohs(f->local_port_be) << 16 | bpf_ntohs(f->remote_port_be);
 }
 
-/* flow_hash() is internal/wire's Key.Short: SipHash-1-3 of 40 octets. SipHash-2-4 would cost some 25 ns more. */
-static __always_inline __u64 flow_hash(const struct flow *f)
+/*
+ * flow_hash() is internal/wire's Key.Short: SipHash-1-3 of 40 octets, of which the last four are 0 there. SipHash-2-4 would cost
+ * some 25 ns more.
+ */
+static __always_inline __u64 flow_hash(const struct flow *f, __u32 more)
 {
 	struct sip s;
 
@@ -96,7 +99,7 @@ static __always_inline __u64 flow_hash(const struct flow *f)
 	sip_word(&s, octets8(&f->local.octets[8]));
 	sip_word(&s, octets8(&f->remote.octets[0]));
 	sip_word(&s, octets8(&f->remote.octets[8]));
-	sip_word(&s, flow_ports(f));
+	sip_word(&s, (__u64)more << 32 | flow_ports(f));
 	sip_word(&s, 40ULL << 56);
 	s.v2 ^= 0xff;
 	sip_round(&s);
@@ -110,7 +113,7 @@ static __always_inline struct ours_bucket *ours_bucket_of(const struct flow *f, 
 {
 	__u32 index;
 
-	*hash = flow_hash(f);
+	*hash = flow_hash(f, 0);
 	index = *hash & ours_mask;
 	if (*hash == 0)
 		*hash = 1;

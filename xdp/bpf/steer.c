@@ -7,6 +7,7 @@
  * Requests of connections that user space has lent may be answered here (answer.h): bounce sends the answers.
  *
  * When user space does not keep up, segments of no connection are dropped, and SYNs are answered here: bounce sends them back.
+ * When hardly any new connection is for user space, most are left to the kernel (leave.h).
  *
  * The order of the questions is that of their price: the packet itself, the settings, the heartbeat, the table of the flows
  * that are ours, and last the kernel's socket table, which costs as much as all the others together.
@@ -17,6 +18,7 @@
 #include "answer.h"
 #include "icmp.h"
 #include "injected.h"
+#include "leave.h"
 #include "ours.h"
 #include "packet.h"
 #include "synack.h"
@@ -70,6 +72,7 @@ enum reason {
 	REASON_OVERSIZED,
 	REASON_ANSWERED, /* turned into the answer to a request, for bounce */
 	REASON_SPOILED,  /* dropped: that could not be done */
+	REASON_LEFT,     /* a SYN that user space does not want: hardly any connection is ours (leave.h) */
 	REASONS,             /* how many there are */
 };
 
@@ -194,7 +197,7 @@ static __always_inline enum reason decide(struct xdp_md *ctx, const struct ring_
 	enum reason reason;
 	struct packet p;
 	__u64 hash;
-	int is_syn = 0;
+	int is_syn = 0, is_crowded;
 
 	problem = packet_parse(data, data_end, frame_len, &p);
 	if (problem == PACKET_NOT_TCP) {
@@ -236,7 +239,12 @@ static __always_inline enum reason decide(struct xdp_md *ctx, const struct ring_
 		return REASON_OVERSIZED;
 	if (reason != REASON_REDIRECTED)
 		return reason;
-	if (!load || ring_waiting(load) <= crowded_for_syns)
+	if (!load)
+		return ours;
+	is_crowded = ring_waiting(load) > crowded_for_syns;
+	if (is_syn && syn_is_left(load, &p, is_crowded, now_nanos))
+		return REASON_LEFT;
+	if (!is_crowded)
 		return ours;
 	if (ours == REASON_TOO_BIG)
 		return REASON_CROWD_TOO_BIG;
