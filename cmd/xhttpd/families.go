@@ -74,6 +74,8 @@ func (d *daemon) loopFamilies() []metrics.Family {
 			Read: one(func(c *dataplane.Counters) uint64 { return c.Handing })},
 		{Name: "xhttpd_receive_buffers", Gauge: true, Help: "Receive buffers in use, of 16 KiB each.",
 			Read: one(func(c *dataplane.Counters) uint64 { return c.Buffers })},
+		{Name: "xhttpd_leaving", Gauge: true, Help: "Receive queues whose new connections are left to the server behind, but for a sample.",
+			Read: one(func(c *dataplane.Counters) uint64 { return c.Leaving })},
 		{Name: "xhttpd_rx_packets_total", Help: "Frames received from the AF_XDP sockets.",
 			Read: one(func(c *dataplane.Counters) uint64 { return c.RxPackets })},
 		{Name: "xhttpd_tx_packets_total", Help: "Frames sent through the AF_XDP sockets.",

@@ -213,7 +213,7 @@ func (d *daemon) openLoops(ctx context.Context) error {
 			KernelAbove: d.kernelAbove, Segmenter: segmenter, LongFrom: d.sending.LongFrom(),
 			Clock: d.clock, Unix: func() int64 { return time.Now().Unix() }, LocalMAC: mac, MTU: d.largest(),
 			MaxConns: d.cfg.MaxConnections, MaxBuffers: d.cfg.MaxBuffers,
-			Limits: d.limits(), Hits: d.hitsOf(queue), Pieces: d.piecesFor(ctx), Lending: d.lending(queue), ReadyAfter: d.cfg.BPFAnswersAfter,
+			Limits: d.limits(), Hits: d.hitsOf(queue), Pieces: d.piecesFor(ctx), Lending: d.lending(queue), ReadyAfter: d.cfg.BPFAnswersAfter, Leaving: d.leaving(queue),
 		})
 		if err != nil {
 			return err

@@ -105,6 +105,7 @@ func (d *daemon) serve(ctx context.Context, signals <-chan os.Signal) error {
 	d.heart.begin(d)
 	d.aside.Go(func() { d.heart.run(ctx, d) }) // from now on, connections come
 	d.aside.Go(func() { d.watch(ctx) })
+	d.aside.Go(func() { d.followLeaving(ctx) })
 	if d.cfg.Poll == config.PollBusy {
 		d.aside.Go(func() { d.putOffInterrupts(ctx) })
 	}

@@ -31,6 +31,7 @@ const (
 
 	BPFAnswersAuto  = "auto"
 	SegmentationOff = "off"
+	LeaveNever      = "never"
 
 	PollInterrupt = "interrupt"
 	PollBusy      = "busy"
@@ -47,6 +48,8 @@ type Daemon struct {
 	BPFAnswers      string `name:"bpf-answers" enum:"auto,off" default:"auto" help:"Whether the XDP program answers requests for small objects that are asked for often. 'auto': in native mode, without an access log."`
 	BPFAnswersAfter int    `name:"bpf-answers-after" default:"16" help:"How often a request must have come within a second before the XDP program answers it."`
 	Poll            string `enum:"auto,interrupt,busy,spin" default:"auto" help:"How packets are waited for: 'interrupt' sleeps until some come; 'busy' never sleeps, calls the driver itself, and has it put off its interrupts (Linux 6.13); 'spin' never sleeps; both want a processor for each queue. 'auto' looks for 20 µs, then sleeps."`
+
+	LeaveConnections string `enum:"auto,never" default:"auto" help:"'auto' leaves most new connections to the server behind at once, without a look at their requests, as long as there are 100 in a second, and a sample says that hardly any of them would be answered from memory; it wants the server behind to listen on the served port itself. 'never' looks at the first request of each."`
 
 	CacheSize Size `default:"256MiB" help:"Memory for files. Units are kB, MB, GB, KiB, MiB, GiB."`
 	MaxObject Size `placeholder:"SIZE" help:"Largest file that is held. Without it, an eighth of the cache's size."`

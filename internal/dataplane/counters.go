@@ -98,6 +98,7 @@ type Counters struct {
 	Injected    uint64 // frames given to the kernel
 	Answered    uint64 // of Responses, those that the steering program gave
 	Buffers     uint64 // gauge: receive buffers in use
+	Leaving     uint64 // gauge: 1 while most new connections are left to the kernel
 	// Of responses that come from disk: gauges of pieces taken and of responses, and how many pieces were read; how often a
 	// response had to wait for its turn to have a further piece, and how often a client had got all that was read.
 	Pieces, Readers, PiecesRead, PieceWaits, DiskWaits uint64
@@ -131,11 +132,11 @@ type counters struct {
 }
 
 // numRest is how many counters are neither by status nor by reason.
-const numRest = 14
+const numRest = 15
 
 func (c *Counters) rest() [numRest]*uint64 {
 	return [numRest]*uint64{&c.Handing, &c.RxPackets, &c.TxPackets, &c.TxLong, &c.Injected, &c.Buffers, &c.TooBig, &c.TooBigUnknown,
-		&c.Pieces, &c.Readers, &c.PiecesRead, &c.PieceWaits, &c.DiskWaits, &c.Answered}
+		&c.Pieces, &c.Readers, &c.PiecesRead, &c.PieceWaits, &c.DiskWaits, &c.Answered, &c.Leaving}
 }
 
 func (c *counters) publish() {

@@ -47,6 +47,8 @@ type Store interface {
 	Lookup(local [16]byte, r *httpwire.Request) *filecache.Object
 	// Want notes that r was asked for at local and is missing, or stale. It does not block.
 	Want(local [16]byte, r *httpwire.Request)
+	// Filled returns how many objects were taken so far.
+	Filled() uint64
 }
 
 // Config is what a Loop works with. Every field without a default must be set.
@@ -99,6 +101,9 @@ type Config struct {
 	Lending *Lending
 	// ReadyAfter is how often a request must have come within a second before its answer lies ready there, up to 65,535. Default 16.
 	ReadyAfter int
+	// Leaving, if not nil, is how the steering program is told to leave most new connections to the kernel where hardly one is ours. The
+	// server behind must be the kernel's own listener.
+	Leaving *Leaving
 	// Limits are what clients may have.
 	Limits Limits
 }
@@ -124,6 +129,8 @@ type Loop struct {
 	wheel  wheel
 	ready  readyList
 	lender *lender // or nil
+	leaver *leaver // or nil
+	firsts firsts
 
 	queues    [numClasses]queue
 	prefixes  prefixes
@@ -181,6 +188,7 @@ func New(cfg Config) (*Loop, error) {
 			return nil, err
 		}
 	}
+	l.leaver = newLeaver(cfg.Leaving)
 	l.prefixes.init(cfg.MaxConns, &cfg.Limits)
 	l.slowHeads.rate, l.strays.rate = cfg.Limits.SlowHeads, cfg.Limits.Strays
 	return l, nil
@@ -204,6 +212,9 @@ func (l *Loop) Step(now tcpstate.Time) tcpstate.Time {
 	}
 	if l.lender != nil {
 		l.lender.tick(l)
+	}
+	if l.leaver != nil {
+		l.leaver.tick(l)
 	}
 	more := true
 	for n := 0; more && n < maxBatches; n++ {
@@ -235,6 +246,9 @@ func (l *Loop) Step(now tcpstate.Time) tcpstate.Time {
 	}
 	if n := l.lender; n != nil && n.look != 0 {
 		earlier(n.look)
+	}
+	if n := l.leaver; n != nil && n.stage != leaveNobody {
+		earlier(n.last + leaveLook)
 	}
 	return next
 }

@@ -87,6 +87,7 @@ func (l *Loop) onSYN() {
 	case tcpstate.SYNDrop:
 		l.count.Drops[dropOf(tcpstate.DropBadSYN)]++
 	case tcpstate.SYNReply:
+		l.firsts.syns++
 		l.reply()
 	}
 }
@@ -108,6 +109,7 @@ func (l *Loop) reply() {
 // open gives l.fresh a slot and the segment that it was made of.
 func (l *Loop) open() {
 	p := &l.pkt
+	l.firsts.opened++
 	if l.tooMany(&p.Flow) {
 		l.count.Shed[ShedPrefix]++
 		l.resetUnheld()

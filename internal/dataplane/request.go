@@ -178,6 +178,9 @@ func (l *Loop) respond(i uint32, r *httpwire.Request, head []byte) bool {
 			l.count.Responses[k]++
 		}
 	}
+	if s.served == 1 {
+		l.firsts.ours++
+	}
 	if l.lender != nil {
 		l.lender.asked(l, s, object, response, head)
 	}
@@ -219,6 +222,9 @@ func (l *Loop) want(s *slot, why Reason) {
 	if s.flags&(flagWant|flagClosing) == 0 {
 		s.flags |= flagWant
 		s.why = why
+		if s.served == 0 && why.lasts() {
+			l.firsts.theirs++
+		}
 	}
 }
 

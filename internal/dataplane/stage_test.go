@@ -108,6 +108,8 @@ func (s *fakeStore) Want(_ [16]byte, r *httpwire.Request) {
 	s.wanted = append(s.wanted, string(r.Target))
 }
 
+func (s *fakeStore) Filled() uint64 { return s.cache.Filled() }
+
 // requestOf is a plain request for a target.
 func requestOf(target string) *httpwire.Request {
 	return &httpwire.Request{Target: []byte(target), Path: []byte(target)}
