@@ -30,7 +30,7 @@ func (s *stage) wrk(sv *server, w *compare.Workload, d time.Duration) (m compare
 	s.Helper()
 	script := filepath.Join(s.dir, "report.lua")
 	s.must(os.WriteFile(script, []byte(report), 0o644))
-	whole := math.Ceil((d + warm).Seconds())
+	whole := math.Ceil((d + warmup(w)).Seconds())
 	args := append(cores.On(cores.Client), "wrk", "-t1", fmt.Sprintf("-c%d", w.Conns), fmt.Sprintf("-d%.0fs", whole), "--timeout", "10s", "-s", script)
 	if w.New {
 		args = append(args, "-H", "Connection: close")
@@ -74,7 +74,7 @@ func (s *stage) url(sv *server, w *compare.Workload) string {
 func (s *stage) generator(sv *server, w *compare.Workload, command string, d time.Duration) []string {
 	s.Helper()
 	args := append(cores.On(cores.Client), s.build("xload", "../cmd/xload"), command, "-q", "--json", "-", "-i", sv.client.Interface,
-		"-c", fmt.Sprint(w.Conns), "-d", d.String(), "--warmup", warm.String(), "--spin", "1ms", "--ring", "16384", "--timestamps", "--source", sv.source()+"/32", "--ports", "1024-65535")
+		"-c", fmt.Sprint(w.Conns), "-d", d.String(), "--warmup", warmup(w).String(), "--spin", "1ms", "--ring", "16384", "--timestamps", "--source", sv.source()+"/32", "--ports", "1024-65535")
 	if w.New {
 		args = append(args, "-n")
 	}

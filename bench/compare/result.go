@@ -16,12 +16,13 @@ type Sample struct {
 	P50       float64 `json:"p50"`               // latency, µs
 	P99       float64 `json:"p99"`
 	P999      float64 `json:"p999"`
-	CPU       float64 `json:"cpu"`            // of the server's core for a request, µs: process, system and softirq
-	Process   float64 `json:"process"`        // of that, what the server's processes, and a thread that receives for it, had on whatever core
-	Memory    float64 `json:"memory"`         // of the server's processes, MiB (proportional set size)
-	Each      float64 `json:"each,omitempty"` // memory for each connection, the kernel's included, octets
-	Busy      float64 `json:"busy,omitempty"` // share of a core that the server's processes had while nobody asked
-	Own       float64 `json:"own,omitempty"`  // share of the requests that xhttpd answered itself
+	CPU       float64 `json:"cpu"`              // of the server's core for a request, µs: process, system and softirq
+	Process   float64 `json:"process"`          // of that, what the server's processes, and a thread that receives for it, had on whatever core
+	Memory    float64 `json:"memory"`           // of the server's processes, MiB (proportional set size)
+	Each      float64 `json:"each,omitempty"`   // memory for each connection, the kernel's included, octets
+	Busy      float64 `json:"busy,omitempty"`   // share of a core that the server's processes had while nobody asked
+	Own       float64 `json:"own,omitempty"`    // share of the requests that xhttpd answered itself
+	Unseen    float64 `json:"unseen,omitempty"` // connections that xhttpd left to the server behind without a look at their requests, for a request
 	Errors    int     `json:"errors,omitempty"`
 	Disturbed bool    `json:"disturbed,omitempty"` // by others on this machine or its host
 	Limited   bool    `json:"limited,omitempty"`   // the client says that it, not the server, was the limit

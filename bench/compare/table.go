@@ -83,6 +83,7 @@ func (c *Cell) notes() string {
 		is   func(*Sample) bool
 	}{
 		{"left to Apache", func(s *Sample) bool { return s.Left }},
+		{"left to Apache without a look", func(s *Sample) bool { return s.Unseen > 0.01 }},
 		{"disturbed", func(s *Sample) bool { return s.Disturbed }},
 		{"limited by the client", func(s *Sample) bool { return s.Limited }},
 		{"with errors", func(s *Sample) bool { return s.Errors > 0 }},
