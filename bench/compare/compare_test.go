@@ -190,7 +190,7 @@ func serversOf(w compare.Workload) (names []string) {
 		}
 	}
 	if w.Kind == compare.Apache || w.Kind == compare.Mid {
-		names = append(names, compare.Alone)
+		names = append(names, compare.Alone, compare.Passed)
 	}
 	return names
 }

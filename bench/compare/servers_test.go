@@ -50,8 +50,9 @@ var starters = map[string]func(s *stage, sv *server){
 		sv.at.Exec("ip", "address", "flush", "dev", sv.at.Interface) // the stack answers for it, ARP included
 		s.exec(sv, "", s.peer(), "gvisor", "-root", s.root, "-listen", "%[2]s:80", "-interface", sv.at.Interface)
 	},
-	self:          (*stage).xhttpd,
-	compare.Alone: (*stage).apacheAlone,
+	self:           (*stage).xhttpd,
+	compare.Alone:  (*stage).apacheAlone,
+	compare.Passed: (*stage).apachePassed,
 }
 
 const self = "xhttpd"
@@ -177,6 +178,11 @@ func (s *stage) xhttpd(sv *server) {
 // apacheAlone is the same Apache with nothing in front of it.
 func (s *stage) apacheAlone(*server) {}
 
+// apachePassed is the same Apache behind an xhttpd for an address that nobody asks.
+func (s *stage) apachePassed(sv *server) { sv.bed.StartDaemon("--address", nobody) }
+
+const nobody = "192.0.2.254"
+
 // peer returns the program of the servers that are made of Go packages.
 func (s *stage) peer() string { return s.build("peer", "../peer") }
 
@@ -207,7 +213,7 @@ func (s *stage) start(name string, bed compare.Bed) *server {
 	if compare.Own(name) {
 		kind = self
 	}
-	if kind == self || kind == compare.Alone {
+	if kind == self || kind == compare.Alone || kind == compare.Passed {
 		sv.bed = testbed.Start(s, testbed.Options{
 			Options: opts, NoDaemon: true, Prefix: sv.on, Root: s.root, Config: "MaxKeepAliveRequests 0\n",
 			Args: []string{"--keepalive-requests", "0", "--max-per-prefix", "1000000", "--cache-size", "1GiB"},

@@ -12,6 +12,9 @@ const self = "xhttpd"
 // Alone is the Apache that xhttpd stands in front of elsewhere, without xhttpd.
 const Alone = "apache-alone"
 
+// Passed is the same, behind a steering program that passes all: what XDP itself costs here.
+const Passed = "apache-passed"
+
 // OwnEcho is the server of Echo that uses xhttpd's rings.
 const OwnEcho = "echo-own"
 
