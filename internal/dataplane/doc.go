@@ -10,7 +10,8 @@
 // root and in virtual time. It reads no file, takes no lock, and allocates nothing for a packet.
 //
 // Octets that are on disk come from readers beside it, piece by piece (disk.go, reading.go), before the connection hears of them.
-// Answers that are asked for often lie ready for the steering program, on connections that are lent to it (lending.go).
+// Answers that are asked for often lie ready for the steering program, on connections that are lent to it (lending.go). Where hardly a
+// connection is ours, it leaves most to the kernel (leave.go).
 //
 // State is flat: connections, flow table, timers and receive buffers live in arenas of pointer-free records
 // that are named by index, so that the garbage collector never walks them. Index 0 means none.
