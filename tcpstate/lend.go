@@ -13,11 +13,12 @@ type Loan struct {
 	MSS                uint32 // octets of payload of a segment
 }
 
-// Repaid is what another has done with a connection since Lend.
+// Repaid is what another has done with a connection since Lend: given answers, or taken in an acknowledgment.
 type Repaid struct {
-	Received, Sent uint32 // octets; the peer has acknowledged all but the last Unacked ones
-	Unacked        uint32 // of the last answer
-	First, Last    Time   // when the first and the last segment came
+	Received, Sent uint32 // octets; the peer has acknowledged all but those of the last answer
+	Answer         uint32 // octets of that; 0: none was given
+	First, Last    Time   // when the first segment came, and the one that was answered last
+	Acked          Time   // when a bare ACK of the last answer came; 0: it is in flight
 	TSRecent       uint32
 	Wnd            uint16 // the peer's last, as it stood in the header
 }
@@ -40,29 +41,42 @@ func (c *Conn) Lend(st *Stack) (Loan, bool) {
 	}, true
 }
 
-// Repay takes in what another has done since Lend: at least one answer. It is as if all of it had come and gone here.
+// Repay takes in what another has done since Lend: at least one segment of the peer's. It is as if all of it had come and gone here.
 func (c *Conn) Repay(st *Stack, r *Repaid) {
 	// The first segment has acknowledged what was in flight: a round trip that counts.
-	seg := wire.Segment{Seq: c.rcv.nxt, Ack: c.snd.nxt, Flags: wire.ACK, Wnd: r.Wnd}
-	if c.has(flagTS) {
-		seg.Options.HasTS, seg.Options.TSVal = true, c.rcv.tsRecent
+	c.repayACK(st, r, r.First)
+	if r.Answer == 0 {
+		return
 	}
-	c.OnSegment(st, &seg, r.First)
-	c.setNow(r.Last)
-	acked := r.Sent - r.Unacked
 	c.rcv.nxt = c.rcv.nxt.Add(r.Received)
 	c.snd.wl1 = c.rcv.nxt
-	c.snd.una = c.snd.una.Add(acked)
+	c.snd.una = c.snd.una.Add(r.Sent - r.Answer)
 	c.snd.nxt, c.snd.end = c.snd.una, c.snd.una
-	if c.has(flagTS) {
-		c.rcv.tsRecent, c.rcv.tsAge = r.TSRecent, c.hours()
-	}
+	c.Write(r.Answer) // the first answer has ended an idle time; only the last one can be in flight
+	c.setNow(r.Last)
 	c.tmr.mark = c.tick()
-	if r.Unacked > 0 {
-		c.Write(r.Unacked)
-		p := plan{kind: planNew, seq: c.snd.nxt, n: r.Unacked}
-		var out Transmit
-		c.onSent(st, &p, c.snd.end, r.Last, &out)
-		c.settle()
+	p := plan{kind: planNew, seq: c.snd.nxt, n: r.Answer}
+	var out Transmit
+	c.onSent(st, &p, c.snd.end, r.Last, &out)
+	c.settle()
+	if r.Acked != 0 {
+		c.repayACK(st, r, r.Acked)
 	}
+}
+
+// repayACK takes in an acknowledgment of all that was sent, which came at a time.
+func (c *Conn) repayACK(st *Stack, r *Repaid, at Time) {
+	seg := wire.Segment{Seq: c.rcv.nxt, Ack: c.snd.nxt, Flags: wire.ACK, Wnd: r.Wnd}
+	if c.has(flagTS) {
+		seg.Options.HasTS, seg.Options.TSVal = true, r.TSRecent
+	}
+	c.OnSegment(st, &seg, at)
+}
+
+// IdleFor returns how long the connection has stood at a request boundary with all acknowledged, at now; 0 if it does not.
+func (c *Conn) IdleFor(now Time) Time {
+	if c.tmr.phase != phaseIdle {
+		return 0
+	}
+	return Time(tick(Millis(now))-c.tmr.mark) * Millisecond
 }

@@ -327,19 +327,19 @@ func (l *Loop) reclaim(i uint32) bool {
 	}
 	a := &n.all[e[lentCount]>>32&uint64(len(n.all)-1)]
 	r := tcpstate.Repaid{
-		Received: uint32(e[lentSeqs]) - uint32(p.rcvNxt), Sent: uint32(e[lentSeqs]>>32) - uint32(p.sndNxt), Unacked: uint32(a.object.Len(a.response)),
+		Received: uint32(e[lentSeqs]) - uint32(p.rcvNxt), Sent: uint32(e[lentSeqs]>>32) - uint32(p.sndNxt), Answer: uint32(a.object.Len(a.response)),
 		First: max(tcpstate.Time(e[lentFirst]), p.at), Last: max(tcpstate.Time(e[lentLast]), p.at),
 		TSRecent: uint32(e[lentTS]), Wnd: uint16(e[lentWnd] >> 16),
 	}
 	// Our timestamps must not step back behind the program's.
 	l.now = max(l.now, r.Last)
 	l.work.now = l.now
-	start := s.conn.WrittenOff() + r.Sent - r.Unacked
+	start := s.conn.WrittenOff() + r.Sent - r.Answer
 	s.conn.Repay(l.st, &r)
 	l.work.acked(s, s.conn.AckedOff())
 	response := a.response
 	response.Date = n.date - (n.date-uint32(e[lentWnd]>>57))&3 // the last one with that text
-	l.work.push(s, a.object, sending{response: response, start: start, end: start + r.Unacked})
+	l.work.push(s, a.object, sending{response: response, start: start, end: start + r.Answer})
 	l.measure(s)
 	s.conn.SetKeepAlive(tcpstate.Time(a.object.Idle()) * tcpstate.Second)
 	s.served += uint16(min(answered, uint64(0xffff-s.served)))
