@@ -16,7 +16,8 @@
 // that neither direction can starve the other.
 //
 // Requests of connections that the caller has lent are answered by the program if their answers lie ready (Program.Lending,
-// bpf/answer.h). Most new connections are left to the kernel while the caller says so (Program.Leaving, bpf/leave.h).
+// bpf/answer.h), and acknowledgments of these taken in (bpf/lent.h). Most new connections are left to the kernel while the caller says so
+// (Program.Leaving, bpf/leave.h).
 //
 // It refuses to parse, to decide on an answer, and to keep the time: who owns a connection the kernel's socket table knows, what a segment
 // means the dataplane knows. It attaches by bpf_link and pins nothing, so that a daemon which dies leaves nothing behind.

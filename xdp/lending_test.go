@@ -58,7 +58,7 @@ func (l *lab) lend(is4, ts bool, asked, length, dateAt int) *loan {
 	l.enter(n.flow, 1)
 	hash := wire.Key{K0: testFlowKey[0], K1: testFlowKey[1]}.Short(n.flow)
 	n.place = uint32(hash>>32) & (2*testLendings - 1)
-	n.lent = steerLent{Owner: 1, Hash: hash, RcvNxt: 1000, SndNxt: 2000, TsRecent: 500, TsOffset: 77, Window: 501, Room: 1448, PeerScale: 0, Served: 3}
+	n.lent = steerLent{Owner: 1, Hash: uint32(hash), RcvNxt: 1000, SndNxt: 2000, TsRecent: 500, TsOffset: 77, Window: 501, Room: 1448, PeerScale: 0, Served: 3}
 	if ts {
 		n.lent.With = 1
 	}
@@ -174,7 +174,7 @@ func TestAnswerIsTheLoops(t *testing.T) {
 		was, is := n.lent, n.now()
 		was.RcvNxt += uint32(len(n.request))
 		was.SndNxt += uint32(length)
-		was.PeerWindow, was.Answered, was.Answer, was.Asked = 64000, 1, uint16(n.number), uint16(len(n.request))
+		was.PeerWindow, was.Answered, was.Answer = 64000, 1, uint16(n.number)
 		was.With |= 2 << 1
 		was.FirstNanos, was.LastNanos = is.FirstNanos, is.LastNanos
 		if ts {
@@ -277,6 +277,118 @@ func testSteerLending(t *testing.T) {
 		// There is no room for the mark.
 		long.write()
 		l.spoil(t, long.ask())
+	}
+}
+
+// ack is a bare ACK of all that was sent.
+func (n *loan) ack(edits ...func(*segment)) []byte {
+	var all []func(*segment)
+	if n.ts {
+		all = append(all, timestamps(501, 9))
+	}
+	return n.l.segment(n.is4, append(all, edits...)...)
+}
+
+// testSteerAcknowledged: a bare ACK of a lent connection is taken in, and the loan tells of it; whatever says more or something else
+// is the loop's, and so is a second one.
+func testSteerAcknowledged(t *testing.T) {
+	l := newBench(t)
+	for k := range 8 {
+		is4, ts, partial := k&1 == 0, k&2 == 0, k&4 == 0
+		n := l.lend(is4, ts, 100, 1000, 40)
+		frame := n.ack()
+		if partial {
+			leavePseudoSum(frame, n.flow.Is4())
+		}
+		frame = append(frame, make([]byte, 6)...) // padding
+		want := n.lent
+		want.PeerWindow, want.Acked = 64000, 1
+		if ts {
+			want.TsRecent = 501
+		}
+		before := uint64(monotonic(t, 0))
+		l.expect(t, frame, Acked)
+		is := n.now()
+		if want.FirstNanos = is.FirstNanos; is != want || is.FirstNanos < before || is.FirstNanos > uint64(monotonic(t, 0)) {
+			t.Errorf("IPv4 %t, timestamps %t, partial %t, at %d: the loan is\n%+v, want\n%+v", is4, ts, partial, before, is, want)
+		}
+		l.expect(t, frame, Ours) // once more
+		// The request behind it, and its own acknowledgment.
+		first := is.FirstNanos
+		if _, reason, _ := l.runOut(n.ask(), 0); reason != Answered {
+			t.Fatalf("the request: %s", reason)
+		}
+		if is = n.now(); is.FirstNanos != first || is.Acked != 0 || is.LastNanos <= first {
+			t.Errorf("behind the request: %+v", is)
+		}
+		l.expect(t, frame, Ours) // the one before
+		frame = n.ack(func(s *segment) { s.tcp.Seq, s.tcp.Ack, s.tcp.Window = s.tcp.Seq+100, s.tcp.Ack+1000, 17 })
+		last := is.LastNanos
+		l.expect(t, frame, Acked)
+		after := uint64(monotonic(t, 0))
+		want, is = is, n.now()
+		want.PeerWindow, want.Acked = 17, is.Acked
+		if is != want || is.Acked == 0 || uint64(is.Acked-1)<<10 > after-last {
+			t.Errorf("IPv4 %t, timestamps %t, %d ns later at most: the loan is\n%+v, want\n%+v", is4, ts, after-last, is, want)
+		}
+	}
+	for _, is4 := range []bool{true, false} {
+		n := l.lend(is4, true, 100, 1000, 40)
+		tcpAt := 14 + 40
+		if is4 {
+			tcpAt = 14 + 20
+		}
+		type edit = func(*segment)
+		ack := func(e ...edit) func() []byte { return func() []byte { return n.ack(e...) } }
+		change := func(f func()) func() []byte {
+			return func() []byte { f(); n.write(); return n.ack() }
+		}
+		whole := n.ack()
+		sack := layers.TCPOption{OptionType: layers.TCPOptionKindSACK, OptionLength: 10, OptionData: make([]byte, 8)}
+		for _, c := range []struct {
+			name  string
+			frame func() []byte
+		}{
+			{"not lent", change(func() { n.lent.Owner = 0 })},
+			{"taken by another CPU", change(func() { n.lent.Owner = 2 })},
+			{"another flow's place", change(func() { n.lent.Hash++ })},
+			{"acknowledged before", change(func() { n.lent.Acked = 9 })},
+			{"a probe of an idle peer", ack(func(s *segment) { s.tcp.Seq-- })},
+			{"from beyond a gap", ack(func(s *segment) { s.tcp.Seq++ })},
+			{"not all is acknowledged", ack(func(s *segment) { s.tcp.Ack-- })},
+			{"more than all is", ack(func(s *segment) { s.tcp.Ack++ })},
+			{"PSH", ack(flags("AP"))},
+			{"FIN", ack(flags("AF"))},
+			{"RST", ack(flags("AR"))},
+			{"URG", ack(flags("AU"))},
+			{"ECE", ack(flags("AE"))},
+			{"CWR", ack(flags("AC"))},
+			{"an octet", ack(payload([]byte("G")))},
+			{"no timestamps", ack(func(s *segment) { s.tcp.Options = nil })},
+			{"timestamps that were not negotiated", change(func() { n.lent.With = 0 })},
+			{"a timestamp from before", ack(timestamps(499, 9))},
+			{"another option of the length", ack(func(s *segment) { s.tcp.Options[2].OptionType = layers.TCPOptionKindSACK })},
+			{"SACK", ack(func(s *segment) { s.tcp.Options = append(s.tcp.Options, s.tcp.Options[0], s.tcp.Options[0], sack) })},
+			{"a wrong checksum", func() []byte { return patch(whole, tcpAt+16, whole[tcpAt+16]+1) }},
+			{"another window than was summed", func() []byte { return patch(whole, tcpAt+14, whole[tcpAt+14]+1) }},
+			{"for another station", func() []byte { return patch(whole, 0, 2, 9, 9, 9, 9, 9) }},
+			{"IPv4's own checksum, or not", func() []byte {
+				if is4 {
+					return patch(whole, 14+8, 63)
+				}
+				return patch(whole, tcpAt+16, whole[tcpAt+16]+1)
+			}},
+		} {
+			was := *n
+			l.expect(t, c.frame(), Ours)
+			if is := n.now(); is != n.lent {
+				t.Errorf("%s: the loan is\n%+v, was\n%+v", c.name, is, n.lent)
+			}
+			*n = was
+			n.write()
+			l.expect(t, whole, Acked) // but for that
+			n.write()
+		}
 	}
 }
 

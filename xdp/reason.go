@@ -22,6 +22,7 @@ const (
 	Answered    = Reason(steerReasonREASON_ANSWERED)      // a request whose answer lay ready; the answer has gone
 	Spoiled     = Reason(steerReasonREASON_SPOILED)       // dropped: a request that could not be made its answer
 	Left        = Reason(steerReasonREASON_LEFT)          // a new connection that is left to the kernel, as Program.Leaving says
+	Acked       = Reason(steerReasonREASON_ACKNOWLEDGED)  // dropped: a bare ACK of a connection that is lent, which was noted
 	NoSocket    = Reason(steerReasonREASON_NO_SOCKET)     // would have gone, but the receive queue has no socket
 	StaleSYN    = Reason(steerReasonREASON_STALE_SYN)     // no heartbeat for 1 s: new connections are the kernel's
 	Stale       = Reason(steerReasonREASON_STALE)         // no heartbeat for 5 s: everything is
@@ -63,6 +64,7 @@ var reasonNames = [NumReasons]string{
 	steerReasonREASON_ANSWERED:      "answered",
 	steerReasonREASON_SPOILED:       "spoiled",
 	steerReasonREASON_LEFT:          "left",
+	steerReasonREASON_ACKNOWLEDGED:  "acknowledged",
 }
 
 // String returns the reason as a metric's label.

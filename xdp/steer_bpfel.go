@@ -39,7 +39,8 @@ type steerHeartbeat struct {
 type steerLent struct {
 	_          structs.HostLayout
 	Owner      uint64
-	Hash       uint64
+	Hash       uint32
+	Acked      uint32
 	RcvNxt     uint32
 	SndNxt     uint32
 	TsRecent   uint32
@@ -52,7 +53,7 @@ type steerLent struct {
 	Answered   uint16
 	Served     uint16
 	Answer     uint16
-	Asked      uint16
+	Reserved   uint16
 	FirstNanos uint64
 	LastNanos  uint64
 }
@@ -121,7 +122,8 @@ const (
 	steerReasonREASON_ANSWERED      steerReason = 30
 	steerReasonREASON_SPOILED       steerReason = 31
 	steerReasonREASON_LEFT          steerReason = 32
-	steerReasonREASONS              steerReason = 33
+	steerReasonREASON_ACKNOWLEDGED  steerReason = 33
+	steerReasonREASONS              steerReason = 34
 )
 
 type steerRingLoad struct {

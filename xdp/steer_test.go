@@ -107,7 +107,7 @@ func (l *lab) expect(t *testing.T, frame []byte, want Reason) {
 	switch want {
 	case Redirected, TooBig, Ours, CrowdCookie:
 		wantVerdict = xdpRedirect
-	case CrowdHello, CrowdStray, Oversized:
+	case CrowdHello, CrowdStray, Oversized, Acked:
 		wantVerdict = xdpDrop
 	}
 	if verdict, reason := l.run(frame, 0); verdict != wantVerdict || reason != want {
@@ -184,6 +184,7 @@ func TestSteer(t *testing.T) {
 	t.Run("cookie", testSteerByCookie)
 	t.Run("leaving", testSteerLeaving)
 	t.Run("lending", testSteerLending)
+	t.Run("acknowledgment", testSteerAcknowledged)
 	t.Run("answer", testSteerAnswers)
 	t.Run("length", testSteerByLength)
 	t.Run("too big", testSteerTooBig)

@@ -13,12 +13,13 @@ import (
 	"github.com/xhttpd/xhttpd/tcpstate"
 )
 
-// Lending is memory that a loop shares with the program that steers its packets (xdp/bpf/answer.h): connections that are lent,
+// Lending is memory that a loop shares with the program that steers its packets (xdp/bpf/lent.h, answer.h): connections that are lent,
 // answers that lie ready for their requests, the date.
 //
 // A connection is lent when an answer of one segment has gone out to it that also lies ready there. The program then answers those
-// of its requests whose answers lie ready; everything else of it comes here, as ever, and the loop takes the connection back before
-// it looks at that, or at a timer. So the loop's timers see to it that what was lost is sent again, and that nobody is kept too long.
+// of its requests whose answers lie ready, and takes in the acknowledgments of answers; everything else of it comes here, as ever, and
+// the loop takes the connection back before it looks at that, or at a timer. So the loop's timers see to it that what was lost is sent
+// again, and that nobody is kept too long.
 //
 // An answer lies ready only for a short time, which the loop puts off again and again as long as the Store would still give it.
 // So it follows the cache within readyFor, and a loop that is stuck, stopped or over gives none.
@@ -37,11 +38,11 @@ const (
 
 	// Of a place for a connection.
 	lentOwner = 0
-	lentHash  = 1
+	lentHash  = 1 // its lower half; when the last answer was acknowledged, if it was
 	lentSeqs  = 2 // RCV.NXT, SND.NXT
 	lentTS    = 3 // TS.Recent, TS offset
 	lentWnd   = 4 // ours, the peer's, payload of a segment; in octets the peer's scale, whether timestamps and the date of the last answer
-	lentCount = 5 // answered, served before, the last answer, octets of its request; 16 bits each
+	lentCount = 5 // answered, served before, the last answer; 16 bits each
 	lentFirst = 6
 	lentLast  = 7
 
@@ -68,11 +69,14 @@ const (
 	lentBusy
 )
 
+const lentAckedShift = 10 // of nanoseconds
+
 const (
 	readyFor   = 100 * tcpstate.Millisecond
 	lookAgain  = 25 * tcpstate.Millisecond
 	readyIdle  = 5 * tcpstate.Second // nobody has asked for so long: it need not lie ready
 	lentFor    = 200 * tcpstate.Millisecond
+	lentIdle   = tcpstate.Second // who does not ask for so long is worth no more looks of ours
 	graceReady = tcpstate.Second // from when an answer is given no more until its place may get another
 )
 
@@ -280,7 +284,7 @@ func (n *lender) publish(l *Loop, s *slot, k uint64, o *filecache.Object, respon
 func (l *Loop) lend(i uint32) {
 	n, s := l.lender, l.slots.at(i)
 	s.flags &^= flagHot
-	if l.draining || s.flags&(flagWant|flagClosing|flagHanding) != 0 || s.work == 0 || l.work.held(s) != nil {
+	if l.draining || s.flags&(flagWant|flagClosing|flagHanding) != 0 || s.work == 0 || l.work.held(s) != nil || s.conn.IdleFor(l.now) > lentIdle {
 		return
 	}
 	h := max(n.Key.Short(&s.flow), 1)
@@ -293,7 +297,7 @@ func (l *Loop) lend(i uint32) {
 		return
 	}
 	e := n.Lents[where*lentWords : (where+1)*lentWords]
-	e[lentHash] = h
+	e[lentHash] = uint64(uint32(h))
 	e[lentSeqs] = uint64(loan.RcvNxt) | uint64(loan.SndNxt)<<32
 	e[lentTS] = uint64(loan.TSRecent) | uint64(loan.TSOffset)<<32
 	e[lentWnd] = uint64(loan.Wnd) | uint64(min(loan.MSS, 0xffff))<<32 | uint64(loan.SndWScale)<<48
@@ -307,8 +311,7 @@ func (l *Loop) lend(i uint32) {
 	atomic.StoreUint64(&e[lentOwner], lentHere)
 }
 
-// reclaim takes the connection in slot i back, if it is lent, and takes in what was done with it. It reports whether that was
-// something.
+// reclaim takes the connection in slot i back, if it is lent, and takes in what was done with it. It reports whether that was an answer.
 func (l *Loop) reclaim(i uint32) bool {
 	s := l.slots.at(i)
 	if s.flags&flagLent == 0 {
@@ -321,26 +324,38 @@ func (l *Loop) reclaim(i uint32) bool {
 	}
 	p.slot = 0
 	s.flags &^= flagLent
-	answered := e[lentCount] & 0xffff
-	if answered == 0 {
+	answered, acked := e[lentCount]&0xffff, tcpstate.Time(e[lentHash]>>32)
+	if answered == 0 && acked == 0 {
 		return false
 	}
+	r := tcpstate.Repaid{First: max(tcpstate.Time(e[lentFirst]), p.at), TSRecent: uint32(e[lentTS]), Wnd: uint16(e[lentWnd] >> 16)}
+	last := r.First
 	a := &n.all[e[lentCount]>>32&uint64(len(n.all)-1)]
-	r := tcpstate.Repaid{
-		Received: uint32(e[lentSeqs]) - uint32(p.rcvNxt), Sent: uint32(e[lentSeqs]>>32) - uint32(p.sndNxt), Answer: uint32(a.object.Len(a.response)),
-		First: max(tcpstate.Time(e[lentFirst]), p.at), Last: max(tcpstate.Time(e[lentLast]), p.at),
-		TSRecent: uint32(e[lentTS]), Wnd: uint16(e[lentWnd] >> 16),
+	if answered > 0 {
+		r.Received, r.Sent = uint32(e[lentSeqs])-uint32(p.rcvNxt), uint32(e[lentSeqs]>>32)-uint32(p.sndNxt)
+		r.Answer, r.Last = uint32(a.object.Len(a.response)), max(tcpstate.Time(e[lentLast]), p.at)
+		if last = r.Last; acked > 0 {
+			r.Acked = r.Last + (acked-1)<<lentAckedShift
+			last = r.Acked
+		}
 	}
 	// Our timestamps must not step back behind the program's.
-	l.now = max(l.now, r.Last)
+	l.now = max(l.now, last)
 	l.work.now = l.now
 	start := s.conn.WrittenOff() + r.Sent - r.Answer
 	s.conn.Repay(l.st, &r)
 	l.work.acked(s, s.conn.AckedOff())
-	response := a.response
-	response.Date = n.date - (n.date-uint32(e[lentWnd]>>57))&3 // the last one with that text
-	l.work.push(s, a.object, sending{response: response, start: start, end: start + r.Answer})
+	if answered > 0 && acked == 0 {
+		response := a.response
+		response.Date = n.date - (n.date-uint32(e[lentWnd]>>57))&3 // the last one with that text
+		l.work.push(s, a.object, sending{response: response, start: start, end: start + r.Answer})
+	}
+	l.declassify(i, s) // the newest of its class, if that is the same again
+	l.classify(i, s)
 	l.measure(s)
+	if answered == 0 {
+		return false
+	}
 	s.conn.SetKeepAlive(tcpstate.Time(a.object.Idle()) * tcpstate.Second)
 	s.served += uint16(min(answered, uint64(0xffff-s.served)))
 	l.count.Responses[0] += answered
@@ -349,8 +364,9 @@ func (l *Loop) reclaim(i uint32) bool {
 }
 
 // overtaken reports whether l.pkt, an acknowledgment and nothing more, waited in the ring while the program answered a later
-// segment of s: all that it says is known. Without this it would be taken for an old double, and be answered.
+// segment of s: all that it says is known. Without this it would be taken for an old double, and be answered. One with the sequence
+// number before the next is no such thing, but asks whether we are there.
 func (l *Loop) overtaken(s *slot) bool {
 	seg := &l.pkt.Segment
-	return seg.Len() == 0 && seg.Flags == wire.ACK && seg.Seq.Less(s.conn.Boundary())
+	return seg.Len() == 0 && seg.Flags == wire.ACK && (seg.Seq + 1).Less(s.conn.Boundary())
 }

@@ -346,6 +346,7 @@ func (l *Loop) onTimer(i uint32) {
 		if lent {
 			l.lend(i)
 		}
+		l.work.settle(s)
 		l.schedule(i)
 		return
 	}
@@ -405,8 +406,8 @@ func (l *Loop) schedule(i uint32) {
 	switch {
 	case s.flags&flagHanding != 0:
 		d = l.work.at(s.work).retryAt
-	case s.flags&flagLent != 0:
-		d = min(d, l.now+lentFor)
+	case s.flags&flagLent != 0 && (d == 0 || d > l.now+lentFor):
+		d = l.now + lentFor
 	}
 	l.wheel.set(l.slots.all, i, d)
 }

@@ -40,7 +40,7 @@ func (w *simWorld) answeredSince(s *slot) int {
 	return int(uint32(n.Lents[place*lentWords+lentSeqs]>>32) - uint32(n.places[place].sndNxt))
 }
 
-// simAnswerer does what xdp/bpf/answer.h does.
+// simAnswerer does what xdp/bpf/lent.h and answer.h do.
 type simAnswerer struct {
 	Lending
 	w *simWorld
@@ -63,10 +63,29 @@ func (a *simAnswerer) answer(frame []byte) []byte {
 	now, seg := uint64(a.w.Now()), &p.Segment
 	hash := max(a.Key.Short(&p.Flow), 1)
 	e := a.Lents[hash>>32&uint64(len(a.Lents)/lentWords-1)*lentWords:]
-	if e[lentOwner] != lentHere || e[lentHash] != hash || seg.Flags|wire.PSH != wire.ACK|wire.PSH {
+	if e[lentOwner] != lentHere || uint32(e[lentHash]) != uint32(hash) || uint32(e[lentSeqs]) != uint32(seg.Seq) || uint32(e[lentSeqs]>>32) != uint32(seg.Ack) {
 		return nil
 	}
-	if uint32(e[lentSeqs]) != uint32(seg.Seq) || uint32(e[lentSeqs]>>32) != uint32(seg.Ack) || len(seg.Payload) < minAsked {
+	stamps := e[lentWnd]>>56&1 != 0
+	if stamps != seg.Options.HasTS || seg.Options.NSACK > 0 || stamps && int32(seg.Options.TSVal-uint32(e[lentTS])) < 0 {
+		return nil
+	}
+	answered, acked := u16(e[lentCount], 0), e[lentHash]>>32
+	if len(seg.Payload) == 0 {
+		if seg.Flags != wire.ACK || acked != 0 {
+			return nil
+		}
+		since := uint64(0)
+		if answered == 0 {
+			e[lentFirst] = now
+		} else {
+			since = now - e[lentLast]
+		}
+		e[lentHash] |= (since>>lentAckedShift + 1) << 32
+		a.heard(e, seg)
+		return []byte{}
+	}
+	if len(seg.Payload) < minAsked || seg.Flags|wire.PSH != wire.ACK|wire.PSH {
 		return nil
 	}
 	h := askedHash(&p.Flow.Local, seg.Payload)
@@ -79,30 +98,24 @@ func (a *simAnswerer) answer(frame []byte) []byte {
 	if !bytes.Equal(octetsOf(r[readyAsked:readyOctets], asked), seg.Payload) || !bytes.Equal(octetsOf(r[readyLocal:readyLens], 16), p.Flow.Local[:]) {
 		return nil
 	}
-	if int(seg.Wnd)<<(e[lentWnd]>>48&15) < length {
+	served, most := u16(e[lentCount], 1), u16(r[readyLens], 3)
+	if int(seg.Wnd)<<(e[lentWnd]>>48&15) < length || answered == 0x7fff || most != anyMost && served+answered >= most {
 		return nil
 	}
-	stamps := e[lentWnd]>>56&1 != 0
-	if stamps != seg.Options.HasTS || seg.Options.NSACK > 0 || stamps && int32(seg.Options.TSVal-uint32(e[lentTS])) < 0 {
-		return nil
-	}
-	answered, served, most := u16(e[lentCount], 0), u16(e[lentCount], 1), u16(r[readyLens], 3)
-	if answered == 0x7fff || most != anyMost && served+answered >= most {
-		return nil
-	}
-	if answered == 0 {
+	if answered == 0 && acked == 0 {
 		e[lentFirst] = now
 	}
 	e[lentLast] = now
+	e[lentHash] = uint64(uint32(hash))
+	a.heard(e, seg)
 	date := a.Dates[0]
 	opts := wire.Options{}
 	if stamps {
 		opts = wire.Options{HasTS: true, TSVal: tcpstate.Millis(tcpstate.Time(now)) + uint32(e[lentTS]>>32), TSEcr: seg.Options.TSVal}
-		e[lentTS] = e[lentTS]>>32<<32 | uint64(seg.Options.TSVal)
 	}
 	e[lentSeqs] = uint64(seg.Seq.Add(uint32(asked))) | uint64(seg.Ack.Add(uint32(length)))<<32
-	e[lentCount] = uint64(answered+1) | uint64(served)<<16 | k<<32 | uint64(asked)<<48
-	e[lentWnd] = e[lentWnd]&^(0xffff<<16|0xfe<<56) | uint64(seg.Wnd)<<16 | date<<57
+	e[lentCount] = uint64(answered+1) | uint64(served)<<16 | k<<32
+	e[lentWnd] = e[lentWnd]&^(0xfe<<56) | date<<57
 	r[readyGiven]++
 
 	out := make([]byte, 2048)
@@ -113,6 +126,14 @@ func (a *simAnswerer) answer(frame []byte) []byte {
 	n := hdr.Build(out, length)
 	wire.Finish(out[:n])
 	return out[:n]
+}
+
+// heard notes what each segment of the peer says.
+func (a *simAnswerer) heard(e []uint64, seg *wire.Segment) {
+	e[lentWnd] = e[lentWnd]&^(0xffff<<16) | uint64(seg.Wnd)<<16
+	if seg.Options.HasTS {
+		e[lentTS] = e[lentTS]>>32<<32 | uint64(seg.Options.TSVal)
+	}
 }
 
 // Whatever the path does, clients get every octet, of objects that lie ready and of others, and everything is counted once.
@@ -138,6 +159,11 @@ func TestSimLending(t *testing.T) {
 					requests = append(requests, post(1+r.IntN(20_000)))
 				}
 				talks = append(talks, w.talk(p.client, requests...))
+			}
+			if k%2 == 0 { // everybody thinks now and then
+				for _, talk := range talks {
+					talk.thinks = func() time.Duration { return time.Duration(r.IntN(4)/3*r.IntN(1500)) * ms }
+				}
 			}
 			w.converse(talks...)
 			w.wantCounted()
@@ -171,6 +197,111 @@ func TestSimReadyAfter(t *testing.T) {
 		}
 		w.close(talks...)
 		w.end()
+	}
+}
+
+// Who thinks before it asks again acknowledges each answer before: its answers are the program's all the same. When it asks no more,
+// it is not looked after for long, and closed when it has been idle since its last acknowledgment.
+func TestSimLendingThinks(t *testing.T) {
+	for k, p := range simPaths {
+		switch p.name {
+		case "clean", "1 ms", "tiny MSS", "no scaling", "IPv6":
+		default:
+			continue
+		}
+		t.Run(p.name, func(t *testing.T) {
+			w := newSim(t, 14+uint64(k), p, lending)
+			var requests []simRequest
+			for range 40 {
+				requests = append(requests, static(100))
+			}
+			k := w.talk(p.client, requests...)
+			k.thinks = func() time.Duration { return 300 * ms }
+			w.finish(k)
+			if c := w.counters(); c.Answered < 35 || c.RxPackets > 16 {
+				t.Errorf("%d of 40 requests were answered by the program, which left %d packets to the loop", c.Answered, c.RxPackets)
+			}
+			var s *slot
+			w.loop.slots.each(func(i uint32) { s = w.loop.slots.at(i) })
+			last := w.Now()
+			w.run(2 * time.Second)
+			if s.flags&flagLent != 0 || s.work != 0 {
+				t.Errorf("idle, flags %#x, work %d", s.flags, s.work)
+			}
+			w.until(time.Minute, k.c.PeerClosed)
+			if d := time.Duration(w.Now() - last); d < simIdle || d > simIdle+time.Second {
+				t.Errorf("it was closed when it was idle for %v", d)
+			}
+			w.close(k)
+			w.end()
+			w.wantCounted()
+		})
+	}
+}
+
+// A client that asks whether we are there is answered, though the program has answered it since the loop looked; a bare ACK that was
+// overtaken by a request is not.
+func TestSimLendingProbe(t *testing.T) {
+	client := netsim.ClientConfig{MSS: 1460, Scale: 7, SACK: true}
+	w := newSim(t, 17, simPath{client: client}, lending)
+	k := w.talk(client)
+	k.c.Forged()
+	asked := uint32(len(static(100).octets()))
+	for _, c := range []struct {
+		behind  uint32 // the sequence number, less than the next
+		answers uint64
+	}{{asked, 0}, {1, 1}} {
+		for range 6 {
+			k.requests = append(k.requests, static(100))
+			w.finish(k)
+		}
+		w.run(ms)
+		var s *slot
+		w.loop.slots.each(func(i uint32) { s = w.loop.slots.at(i) })
+		if s.flags&flagLent == 0 || w.answeredSince(s) == 0 {
+			t.Fatal("the program has answered nothing")
+		}
+		_, seq, ack := k.c.Numbers()
+		flow := wire.Flow{Local: s.flow.Remote, LocalPort: s.flow.RemotePort, Remote: s.flow.Local, RemotePort: s.flow.LocalPort}
+		h := wire.Header{Src: s.peer, Dst: netsim.HostMAC(), Flow: &flow, Seq: wire.Seq(seq - c.behind), Ack: wire.Seq(ack), Flags: wire.ACK, Wnd: 500, Options: &wire.Options{}}
+		frame := make([]byte, wire.MaxHeaders)
+		frame = frame[:h.Build(frame, 0)]
+		wire.Finish(frame)
+		before := w.counters().TxPackets
+		w.Throw(frame)
+		w.run(ms)
+		if n := w.counters().TxPackets - before; n != c.answers || (s.flags&flagLent == 0) != (n > 0) {
+			t.Errorf("an ACK %d octets behind: %d answers, flags %#x", c.behind, n, s.flags)
+		}
+	}
+	w.close(k)
+	w.end()
+}
+
+// What the program has answered is no idle connection, though the loop has seen no segment of it.
+func TestSimLendingIsNotIdle(t *testing.T) {
+	w := newSim(t, 15, simPaths[0], lending, func(s *simSetup) { s.loop.MaxConns = 16 })
+	p := simPaths[0].client
+	busy, idle := w.talk(p, static(100), static(100), static(100), static(100)), w.talk(p, static(100), static(100), static(100), static(100))
+	w.finish(busy)
+	w.finish(idle)
+	w.run(300 * ms) // the loop has looked
+	before := w.counters()
+	for range 10 {
+		w.run(150 * ms)
+		busy.requests = append(busy.requests, static(100))
+		w.finish(busy)
+	}
+	w.run(300 * ms)
+	if after := w.counters(); after.RxPackets != before.RxPackets || after.Answered != before.Answered+10 {
+		t.Fatalf("the loop saw %d packets, and %d requests were answered", after.RxPackets-before.RxPackets, after.Answered-before.Answered)
+	}
+	for range 13 {
+		w.finish(w.talk(p, static(1)))
+	}
+	w.run(50 * ms)
+	if n := w.counters().Shed[ShedIdle]; n != 1 || !idle.c.PeerClosed() || busy.c.PeerClosed() {
+		t.Errorf("%d were closed as idle, the idle one: %v, the busy one: %v", n, idle.c.PeerClosed(), busy.c.PeerClosed())
 	}
 }
 
@@ -211,6 +342,7 @@ func TestReclaimRace(t *testing.T) {
 	before, boundary, sent := l.count.Answered, s.conn.Boundary(), s.conn.SentOff()
 	var stop atomic.Bool
 	given := make(chan uint64)
+	acks, inFlight := uint64(0), true
 	go func() { // the program, on another processor
 		sum := uint64(0)
 		for !stop.Load() {
@@ -222,9 +354,17 @@ func TestReclaimRace(t *testing.T) {
 				atomic.StoreUint64(&e[lentOwner], lentHere)
 				continue
 			}
-			if sum%50 == 0 {
+			if (sum+acks)%50 == 0 {
 				runtime.Gosched() // in the middle
 			}
+			if acks <= sum/2 && e[lentHash]>>32 == 0 {
+				e[lentHash] |= 1 << 32
+				acks++
+				inFlight = false
+				atomic.StoreUint64(&e[lentOwner], lentHere)
+				continue
+			}
+			e[lentHash], inFlight = uint64(uint32(e[lentHash])), true
 			e[lentSeqs] = uint64(uint32(e[lentSeqs])+asked) | uint64(uint32(e[lentSeqs]>>32)+length)<<32
 			e[lentCount] = e[lentCount]&^(0xffff<<32) + 1 | answer<<32
 			sum++
@@ -245,8 +385,11 @@ func TestReclaimRace(t *testing.T) {
 	}
 	stop.Store(true)
 	sum := <-given
-	if sum < 1000 {
-		t.Errorf("only %d answers were given: this tested something else", sum)
+	if sum < 1000 || acks < 500 {
+		t.Errorf("only %d answers were given, %d acknowledged: this tested something else", sum, acks)
+	}
+	if s.conn.Quiescent() == inFlight {
+		t.Errorf("the last answer is in flight: %v, quiescent: %v", inFlight, s.conn.Quiescent())
 	}
 	if got := l.count.Answered - before; got != sum || s.conn.Boundary() != boundary.Add(uint32(sum)*asked) || s.conn.SentOff() != sent+uint32(sum)*length {
 		t.Errorf("%d answers given, %d counted; %d octets taken in, %d sent; an answer is %d to %d", sum, got, s.conn.Boundary().Sub(boundary), s.conn.SentOff()-sent, length, asked)

@@ -58,6 +58,9 @@ type simTalk struct {
 	mayHand   bool // any answer may be the kernel's: then the rest is, too
 	// send gives the octets of requests to the client; by default Client.Send.
 	send func(octets []byte)
+	// thinks, if not nil, says how long it takes from an answer to the next request.
+	thinks   func() time.Duration
+	thinking bool
 
 	asked, got int
 	ours       int // answers that were not the kernel's
@@ -84,6 +87,9 @@ func (w *simWorld) pipeline(cfg netsim.ClientConfig, requests ...simRequest) *si
 
 // ask sends what is to be sent now.
 func (k *simTalk) ask() {
+	if k.thinking {
+		return
+	}
 	var octets []byte
 	for k.asked < len(k.requests) && (k.pipelined || k.asked == k.got) {
 		octets = append(octets, k.requests[k.asked].octets()...)
@@ -107,9 +113,19 @@ func (k *simTalk) done() bool {
 		}
 		k.check(r)
 		k.got++
+		k.think()
 		k.ask()
 	}
-	return true
+	return k.got == len(k.requests)
+}
+
+// think puts the next request off.
+func (k *simTalk) think() {
+	if k.thinks == nil || k.got == len(k.requests) {
+		return
+	}
+	k.thinking = true
+	k.w.After(k.thinks(), func() { k.thinking = false })
 }
 
 // check compares an answer with what it should be.

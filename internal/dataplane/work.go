@@ -203,7 +203,7 @@ func (a *workArena) settle(s *slot) {
 	if s.work == 0 {
 		return
 	}
-	if w := &a.all[s.work]; w.n == 0 && w.buf == 0 && w.reader == 0 && s.flags&flagHanding == 0 {
+	if w := &a.all[s.work]; w.n == 0 && w.buf == 0 && w.reader == 0 && s.flags&(flagHanding|flagLent) == 0 {
 		a.dropWork(s)
 	}
 }

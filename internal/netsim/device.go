@@ -25,8 +25,8 @@ type Device struct {
 	stats    DeviceStats
 	received func()
 
-	// Answer, if not nil, stands for a program in front of the ring: what it does not return nil for is answered by that, and goes
-	// no further.
+	// Answer, if not nil, stands for a program in front of the ring: what it does not return nil for is answered by that, if that is
+	// a frame, and goes no further.
 	Answer func(frame []byte) []byte
 }
 
@@ -91,7 +91,11 @@ func isPoisoned(b []byte) bool {
 // arrive puts a copy of frame into the receive ring, if there is a frame left for it, and reports whether.
 func (d *Device) arrive(frame []byte) bool {
 	if d.Answer != nil {
-		if answer := d.Answer(frame); answer != nil {
+		switch answer := d.Answer(frame); {
+		case answer == nil:
+		case len(answer) == 0:
+			return true
+		default:
 			d.net.After(0, func() { d.net.host.inspect(answer, false) }) // when the client knows what has arrived
 			d.net.After(d.txTime, func() { d.net.host.forward(answer) })
 			return true

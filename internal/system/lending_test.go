@@ -178,3 +178,39 @@ func TestHotFileChanges(t *testing.T) {
 	close(stop)
 	clients.Wait()
 }
+
+// Who thinks before it asks again acknowledges each answer first. That takes nothing from the program.
+func TestAnswersToThinkers(t *testing.T) {
+	b := testbed.Start(t, testbed.Options{Config: "MaxKeepAliveRequests 0\n", Args: []string{"--keepalive-requests", "0"}})
+	want := b.Put("hot.png", version(1))
+	b.Warm("hot.png")
+	for _, six := range []bool{false, true} {
+		h := newHot(b, t, six, "/hot.png")
+		get := func() {
+			t.Helper()
+			if got, err := h.get(patience); err != nil || !bytes.Equal(got, want) {
+				t.Fatalf("%d octets, %v", len(got), err)
+			}
+		}
+		for range 100 {
+			get()
+		}
+		settled(b)
+		before, without, acked := b.Metric("responses_total"), b.Metric("bpf_responses_total"), b.Metric("xdp_packets_total", "acknowledged")
+		const requests = 60
+		for range requests {
+			time.Sleep(60 * time.Millisecond) // longer than Linux delays an ACK
+			get()
+		}
+		settled(b)
+		if n := b.Metric("responses_total") - before; n != requests {
+			t.Errorf("IPv6 %t: %v responses are counted", six, n)
+		}
+		// Not all, as the daemon may have been held up now and then.
+		n, acks := b.Metric("bpf_responses_total")-without, b.Metric("xdp_packets_total", "acknowledged")-acked
+		t.Logf("IPv6 %t: of %d requests %v were answered without the daemon, %v acknowledgments taken in", six, requests, n, acks)
+		if n < requests*3/4 || acks < requests*3/4 {
+			t.Error("too few")
+		}
+	}
+}

@@ -9,9 +9,7 @@
 #ifndef XHTTPD_ANSWER_H
 #define XHTTPD_ANSWER_H
 
-#include "ours.h"
-#include "packet.h"
-#include "synack.h"
+#include "lent.h"
 
 #define ANSWERS 256U /* for each receive queue, a power of two */
 #define MAX_ASKED 512 /* octets of a request */
@@ -19,36 +17,6 @@
 #define DATE_LEN 29
 #define DATES 4
 #define HASHED_WORDS 16 /* of a request, of 8 octets */
-
-/* Who may touch a struct lent. Both sides change it by cmpxchg only. */
-enum lent_owner {
-	LENT_NONE, /* user space */
-	LENT_HERE, /* this program may take it */
-	LENT_BUSY, /* this program is at work */
-};
-
-#define LENT_TIMESTAMPS 1
-#define LENT_DATE_SHIFT 1
-
-/* A connection that user space has lent: everything it wrote was sent, all that it received is decided. internal/dataplane's
- * lending.go has the same layout. */
-struct lent {
-	__u64 owner;
-	__u64 hash; /* flow_hash() */
-	__u32 rcv_nxt, snd_nxt;
-	__u32 ts_recent, ts_offset;
-	__u16 window;      /* that we advertise, as it stands in the header */
-	__u16 peer_window; /* the peer's last */
-	__u16 room;        /* octets of payload in a segment to the peer */
-	__u8 peer_scale;
-	__u8 with; /* LENT_TIMESTAMPS, and the date of the last answer */
-	__u16 answered;  /* since it was lent */
-	__u16 served;    /* requests on the connection before that */
-	__u16 answer;    /* the last one's number */
-	__u16 asked;     /* octets of its request */
-	__u64 first_nanos; /* CLOCK_MONOTONIC, when the first and the last request came */
-	__u64 last_nanos;
-};
 
 /* An answer. It does not change while it may be given, or soon after. Sums are in the order of this machine. */
 struct ready {
@@ -67,7 +35,7 @@ struct ready {
 	__u8 octets[MAX_ANSWER];
 };
 
-_Static_assert(sizeof(struct lent) == 64 && sizeof(struct ready) == 2048, "as in lending.go");
+_Static_assert(sizeof(struct ready) == 2048, "as in lending.go");
 
 /* The time as Date has it. User space writes a text before it makes it the current one, and others for some seconds then. */
 struct date_texts {
@@ -84,14 +52,6 @@ struct {
 	__uint(max_entries, 1); /* set before loading */
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, __u32);
-	__type(value, struct lent);
-} lents SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1); /* set before loading */
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__type(key, __u32);
 	__type(value, struct ready);
 } readies SEC(".maps");
 
@@ -102,8 +62,6 @@ struct {
 	__type(key, __u32);
 	__type(value, struct date_texts);
 } dates SEC(".maps");
-
-const volatile __u32 lents_mask = 0; /* entries for each queue - 1, a power of two less one; 0: nothing is lent */
 
 /* What bounce finds before the packet. */
 struct answer_mark {
@@ -161,18 +119,6 @@ static __always_inline int asked_equals(const void *p, const void *end, const st
 	}
 }
 
-/* The sum of a pseudo-header, not folded. */
-static __always_inline __u64 pseudo_sum(const struct packet *p, __u32 len)
-{
-	__u64 sum = bpf_htons(IPPROTO_TCP) + bpf_htons(len);
-
-	if (p->is_ipv4)
-		return sum_words(&p->flow.local.octets[12], 4, sum_words(&p->flow.remote.octets[12], 4, sum));
-	return sum_words(&p->flow.local, 16, sum_words(&p->flow.remote, 16, sum));
-}
-
-#define TIMESTAMP_OPTION bpf_htonl(OPT_NOP << 24 | OPT_NOP << 16 | OPT_TIMESTAMPS << 8 | 10)
-
 /*
  * try_answer() turns a request of the flow with this hash into its answer and returns 1, or leaves it as it was and returns 0.
  * The frame was parsed as p. -1: it is spoiled, and to be dropped: the client asks again.
@@ -180,30 +126,26 @@ static __always_inline __u64 pseudo_sum(const struct packet *p, __u32 len)
 static __always_inline int try_answer(struct xdp_md *ctx, const struct packet *p, __u64 hash, __u64 now_nanos)
 {
 	void *data = (void *)(long)ctx->data, *data_end = (void *)(long)ctx->data_end;
-	__u32 queue = ctx->rx_queue_index;
-	__u32 tcp_at = sizeof(struct ethhdr) + (p->is_ipv4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
-	__u32 at = p->payload_off, len = p->payload_len, header_len, index, number, ms, date;
+	__u32 queue = ctx->rx_queue_index, tcp_at = tcp_offset(p);
+	__u32 at = p->payload_off, len = p->payload_len, header_len, number, date;
 	struct answer_mark *mark;
+	struct tcphdr *tcp = data + tcp_at;
 	struct ethhdr *eth = data;
 	struct date_texts *d;
+	struct said said = {};
 	struct ready *r;
 	struct lent *l;
-	struct tcphdr *tcp;
-	word *t;
 	__u8 mac[6];
 	__u64 sum, h;
-	__u16 peer_window, date_sum, partial;
+	__u16 window, date_sum;
 	int i;
 
 	if (len < 32 || len > MAX_ASKED || (p->flags | TCP_PSH) != (TCP_ACK | TCP_PSH))
 		return 0;
-	index = queue * (lents_mask + 1) + ((hash >> 32) & lents_mask);
-	l = bpf_map_lookup_elem(&lents, &index);
-	if (!l || *(volatile __u64 *)&l->owner != LENT_HERE || l->hash != hash)
+	l = lent_of(ctx, p, hash);
+	if (!l)
 		return 0;
-	if (l->rcv_nxt != p->seq || l->snd_nxt != p->ack)
-		return 0;
-	header_len = l->with & LENT_TIMESTAMPS ? 32 : 20;
+	header_len = lent_header_len(l);
 	if (at != tcp_at + header_len || at > 86)
 		return 0;
 	asm volatile("" : "+r"(at));
@@ -221,71 +163,39 @@ static __always_inline int try_answer(struct xdp_md *ctx, const struct packet *p
 	for (i = 0; i < 4; i++)
 		if (((word *)&r->local)[i] != ((word *)&p->flow.local)[i])
 			return 0;
-
-	/* Is the segment whole? As wire.Parse: a checksum that is left to the device is the pseudo-header's sum. */
-	if (data + tcp_at + sizeof(*tcp) > data_end)
+	if (!segment_read(data, data_end, p, header_len, r->asked_sum, &said) || ((__u32)said.window << (l->peer_scale & 15)) < r->len)
 		return 0;
-	if (p->is_ipv4 && fold(sum_words(eth + 1, sizeof(struct iphdr), 0)) != 0xffff)
-		return 0;
-	tcp = data + tcp_at;
-	sum = pseudo_sum(p, header_len + len);
-	partial = tcp->check == fold(sum);
-	if (!partial) {
-		sum = sum_words(tcp, sizeof(*tcp), sum + r->asked_sum);
-		if (header_len == 32) {
-			if (data + tcp_at + 32 > data_end)
-				return 0;
-			sum = sum_words(tcp + 1, 12, sum);
-		}
-		if (fold(sum) != 0xffff)
-			return 0;
-	}
-	peer_window = tcp->window;
-	if (((__u32)bpf_ntohs(peer_window) << (l->peer_scale & 15)) < r->len)
-		return 0;
-	if (header_len == 32) {
-		t = (word *)(tcp + 1);
-		if ((void *)(t + 3) > data_end)
-			return 0;
-		if (t[0] != TIMESTAMP_OPTION || (__s32)(bpf_ntohl(t[1]) - l->ts_recent) < 0)
-			return 0;
-	}
-#pragma unroll
-	for (i = 0; i < 6; i++)
-		if (eth->h_dest[i] != syn.mac[i])
-			return 0;
 	d = bpf_map_lookup_elem(&dates, &queue);
-	if (!d)
+	if (!d || (void *)tcp + 32 > data_end) /* as there are at least 32 octets behind the header, it is there */
 		return 0;
 
-	/* The connection is taken now. Up to here user space may have changed what was read: so it is read again. */
-	if (__sync_val_compare_and_swap(&l->owner, LENT_HERE, LENT_BUSY) != LENT_HERE)
+	/* The connection is taken now. */
+	if (!lent_take(l, p, hash, header_len, &said))
 		return 0;
-	if (l->hash != hash || l->rcv_nxt != p->seq || l->snd_nxt != p->ack || r->len > l->room ||
-	    (l->with & LENT_TIMESTAMPS ? 32 : 20) != header_len || l->answered == 0x7fff || (r->most != 0xffff && l->served + l->answered >= r->most))
-		goto release;
+	if (r->len > l->room || l->answered == 0x7fff || (r->most != 0xffff && l->served + l->answered >= r->most)) {
+		lent_release(l);
+		return 0;
+	}
 	if (header_len == 32) {
-		t = (word *)(tcp + 1);
-		if ((__s32)(bpf_ntohl(t[1]) - l->ts_recent) < 0)
-			goto release;
-		ms = now_nanos / 1000000;
-		l->ts_recent = bpf_ntohl(t[1]);
+		word *t = (word *)(tcp + 1);
+
+		l->ts_recent = said.tsval;
 		t[2] = t[1];
-		t[1] = bpf_htonl(ms + l->ts_offset);
+		t[1] = bpf_htonl((__u32)(now_nanos / 1000000) + l->ts_offset);
 	}
 	l->rcv_nxt += len;
 	l->snd_nxt += r->len;
-	l->peer_window = bpf_ntohs(peer_window);
+	l->peer_window = said.window;
 	l->answer = h & (ANSWERS - 1);
-	l->asked = len;
-	if (l->answered++ == 0)
+	if (!l->answered && !l->acked)
 		l->first_nanos = now_nanos;
+	l->answered++;
 	l->last_nanos = now_nanos;
-	peer_window = l->window;
+	l->acked = 0;
+	window = l->window;
 	date = *(volatile __u64 *)&d->current & (DATES - 1);
 	l->with = (l->with & LENT_TIMESTAMPS) | date << LENT_DATE_SHIFT;
-	asm volatile("" ::: "memory");
-	__sync_lock_test_and_set(&l->owner, LENT_HERE);
+	lent_release(l);
 	r->given++;
 
 	/* The headers. */
@@ -298,11 +208,11 @@ static __always_inline int try_answer(struct xdp_md *ctx, const struct packet *p
 	tcp->ack_seq = bpf_htonl(p->seq + len);
 	((__u8 *)tcp)[12] = header_len / 4 << 4;
 	((__u8 *)tcp)[13] = TCP_ACK | TCP_PSH;
-	tcp->window = bpf_htons(peer_window);
+	tcp->window = bpf_htons(window);
 	tcp->urg_ptr = 0;
 	tcp->check = 0;
 	sum = pseudo_sum(p, header_len + r->len);
-	if (partial) {
+	if (said.partial) {
 		tcp->check = fold(sum);
 	} else {
 		sum = sum_words(tcp, sizeof(*tcp), sum + r->sum + date_sum);
@@ -329,10 +239,6 @@ static __always_inline int try_answer(struct xdp_md *ctx, const struct packet *p
 	mark->date = date;
 	mark->at = at;
 	return 1;
-
-release:
-	__sync_lock_test_and_set(&l->owner, LENT_HERE);
-	return 0;
 }
 
 /* put_answer() makes a packet whose headers try_answer() has written whole. Not 0: it is spoiled. */

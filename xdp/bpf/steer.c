@@ -4,7 +4,8 @@
  * the connection. So do the ICMP errors by which a router says that a segment of such a connection was too big: nobody else
  * can use them. Everything else, and every doubt, is passed to the kernel. No octet is touched.
  *
- * Requests of connections that user space has lent may be answered here (answer.h): bounce sends the answers.
+ * Requests of connections that user space has lent may be answered here (answer.h): bounce sends the answers. So are bare
+ * acknowledgments of these taken in (lent.h).
  *
  * When user space does not keep up, segments of no connection are dropped, and SYNs are answered here: bounce sends them back.
  * When hardly any new connection is for user space, most are left to the kernel (leave.h).
@@ -73,6 +74,7 @@ enum reason {
 	REASON_ANSWERED, /* turned into the answer to a request, for bounce */
 	REASON_SPOILED,  /* dropped: that could not be done */
 	REASON_LEFT,     /* a SYN that user space does not want: hardly any connection is ours (leave.h) */
+	REASON_ACKNOWLEDGED, /* dropped: a bare ACK on a connection that is lent, which was taken in */
 	REASONS,             /* how many there are */
 };
 
@@ -230,8 +232,11 @@ static __always_inline enum reason decide(struct xdp_md *ctx, const struct ring_
 	else if (kernel_owns(ctx, &p))
 		return REASON_KERNEL;
 	if (lents_mask && reason == REASON_OURS) {
-		int answered = try_answer(ctx, &p, hash, now_nanos);
+		int answered;
 
+		if (try_ack(ctx, &p, hash, now_nanos))
+			return REASON_ACKNOWLEDGED;
+		answered = try_answer(ctx, &p, hash, now_nanos);
 		if (answered)
 			return answered > 0 ? REASON_ANSWERED : REASON_SPOILED;
 	}
@@ -272,7 +277,7 @@ int steer(struct xdp_md *ctx)
 		else if (load)
 			load->given++;
 	} else if (reason == REASON_CROWD_HELLO || reason == REASON_CROWD_STRAY || reason == REASON_OVERSIZED ||
-		   reason == REASON_SPOILED) {
+		   reason == REASON_SPOILED || reason == REASON_ACKNOWLEDGED) {
 		verdict = XDP_DROP;
 	}
 	counter = bpf_map_lookup_elem(&counters, &reason);
