@@ -246,9 +246,9 @@ func (n *lender) asked(l *Loop, s *slot, o *filecache.Object, response filecache
 
 // publish makes the response to head lie ready in place k.
 func (n *lender) publish(l *Loop, s *slot, k uint64, o *filecache.Object, response filecache.Response, head []byte, h uint64) {
-	dateAt, ok := o.Ready(response)
-	length := int(o.Len(response))
-	if !ok || length > maxReady || length < httpwire.DateLen {
+	moving, ok := o.Ready(response)
+	dateAt, length := moving.Date, int(o.Len(response))
+	if !ok || moving.MaxDigits > 0 || length > maxReady || length < httpwire.DateLen {
 		return
 	}
 	a := &n.all[k]
