@@ -61,6 +61,54 @@ func benchmarkSteer(b *testing.B, mtu int) {
 	}
 }
 
+// BenchmarkSteerLent runs the program on segments of a connection that is lent. Where another one is behind them, it is lent anew for
+// each: what reading the clock costs, and caches that others have used, is in the figures.
+func BenchmarkSteerLent(b *testing.B) {
+	l := newLab(b, nstest.Options{}, false)
+	l.open(SocketConfig{})
+	l.program.loads[0].Taken = 1 << 62 // a test run puts nothing into the ring
+	if err := l.program.Beat(monotonic(b, -time.Hour)); err != nil {
+		b.Fatal(err)
+	}
+	answer := l.lend(true, true, 400, 1000, 40)
+	counts := l.lend(true, true, 400, 1000, 40)
+	counts.counts(100, 100, 50)
+	strange := l.lend(true, true, 400, 1000, 40)
+	strange.ready.Hash++
+	for _, c := range []struct {
+		name  string
+		loan  *loan
+		frame []byte
+		same  bool // nothing is changed
+	}{
+		{"answered", answer, answer.ask(), false},
+		{"answered, with a number", counts, counts.ask(), false},
+		{"acknowledged", answer, answer.ack(), false},
+		{"not ready", strange, strange.ask(), true},
+		{"old ACK", answer, answer.ack(func(s *segment) { s.tcp.Seq-- }), true},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			var sum time.Duration
+			runs, each := b.N, 1
+			if c.same {
+				runs, each = 1, b.N
+			}
+			l.server.Do(func() {
+				for range runs {
+					c.loan.write()
+					_, took, err := l.program.objects.Steer.Benchmark(c.frame, each, func() {})
+					if err != nil {
+						b.Fatal(err)
+					}
+					sum += took
+				}
+			})
+			b.ReportMetric(float64(sum.Nanoseconds())/float64(runs), "ns/packet")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
 func benchmarkEcho(b *testing.B, size int, spin time.Duration) {
 	l := newLab(b, nstest.Options{WireLike: true}, false)
 	if err := l.program.Beat(monotonic(b, -time.Hour)); err != nil {

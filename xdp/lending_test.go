@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -58,7 +59,7 @@ func (l *lab) lend(is4, ts bool, asked, length, dateAt int) *loan {
 	l.enter(n.flow, 1)
 	hash := wire.Key{K0: testFlowKey[0], K1: testFlowKey[1]}.Short(n.flow)
 	n.place = uint32(hash>>32) & (2*testLendings - 1)
-	n.lent = steerLent{Owner: 1, Hash: uint32(hash), RcvNxt: 1000, SndNxt: 2000, TsRecent: 500, TsOffset: 77, Window: 501, Room: 1448, PeerScale: 0, Served: 3}
+	n.lent = steerLent{Owner: 1, Hash: uint32(hash), RcvNxt: 1000, SndNxt: 2000, TsRecent: 500, TsOffset: 77, Window: 501, Room: 1448, PeerScale: 0, Served: 3, Most: 0xffff}
 	if ts {
 		n.lent.With = 1
 	}
@@ -85,6 +86,18 @@ func (n *loan) must(err error) {
 	if err != nil {
 		n.l.t.Fatal(err)
 	}
+}
+
+// counts makes the answer say, at an offset, how many requests may follow on a connection that may carry so many.
+func (n *loan) counts(at, most, served int) {
+	digits := len(strconv.Itoa(most - served))
+	n.lent.Most, n.lent.Served = uint16(most), uint16(served)
+	n.ready.Most, n.ready.MaxAt, n.ready.MaxDigits = n.lent.Most, uint16(at), uint16(digits)
+	n.number = uint32(n.ready.Hash+uint64(digits)) & (ReadyAnswers - 1)
+	clear(n.answer[at : at+digits])
+	copy(n.ready.Octets[:], n.answer)
+	n.ready.Sum = bits.ReverseBytes16(wire.Sum(n.answer, 0))
+	n.write()
 }
 
 // write puts the loan into the maps.
@@ -134,6 +147,9 @@ func (n *loan) want(tsval, tsecr uint32, partial bool) []byte {
 	frame := make([]byte, 2048)
 	copy(frame[h.HeaderLen():], n.answer)
 	copy(frame[h.HeaderLen()+int(n.ready.DateAt):], testDate)
+	if n.ready.MaxDigits > 0 {
+		copy(frame[h.HeaderLen()+int(n.ready.MaxAt):], strconv.Itoa(int(n.lent.Most-n.lent.Served)))
+	}
 	frame = frame[:h.Build(frame, len(n.answer))]
 	wire.Finish(frame)
 	if partial {
@@ -147,11 +163,20 @@ func TestAnswerIsTheLoops(t *testing.T) {
 	l := newLab(t, nstest.Options{}, false)
 	l.open(SocketConfig{})
 	r := rand.New(rand.NewPCG(5, 6))
-	for k := range 60 {
+	const counts = 120 // the last ones of them count down to 1
+	for k := range 60 + counts {
 		l.beat()
 		is4, ts, partial := k%2 == 0, k%3 > 0, k%5 == 0
 		length := 29 + r.IntN(1448-29+1)
 		n := l.lend(is4, ts, 32+r.IntN(512-31), length, r.IntN(length-28))
+		switch left := 60 + counts - k; {
+		case left <= 100:
+			n = l.lend(is4, ts, 400, 1000+k%2, 40)
+			n.counts(100+k%3, 100, 100-left)
+		case k >= 60:
+			n = l.lend(is4, ts, 400, 1000+k%2, 40+k%2)
+			n.counts(100+r.IntN(800), 0xfffe, r.IntN(0xfffe))
+		}
 		frame := n.ask()
 		if partial {
 			leavePseudoSum(frame, n.flow.Is4())
@@ -173,7 +198,7 @@ func TestAnswerIsTheLoops(t *testing.T) {
 		}
 		was, is := n.lent, n.now()
 		was.RcvNxt += uint32(len(n.request))
-		was.SndNxt += uint32(length)
+		was.SndNxt += uint32(len(n.answer))
 		was.PeerWindow, was.Answered, was.Answer = 64000, 1, uint16(n.number)
 		was.With |= 2 << 1
 		was.FirstNanos, was.LastNanos = is.FirstNanos, is.LastNanos
@@ -184,7 +209,7 @@ func TestAnswerIsTheLoops(t *testing.T) {
 			t.Errorf("%d: the loan is\n%+v, want\n%+v", k, is, was)
 		}
 	}
-	if c := l.counters(); c[Answered] != 60 {
+	if c := l.counters(); c[Answered] != 60+counts {
 		t.Errorf("%d requests are counted as answered", c[Answered])
 	}
 }
@@ -232,7 +257,10 @@ func testSteerLending(t *testing.T) {
 			{"asked of another address", change(func() { n.ready.Local.Octets[15]++ })},
 			{"no room in a segment", change(func() { n.lent.Room = 999 })},
 			{"no room in the window", func() []byte { return ask(func(s *segment) { s.tcp.Window = 999 }) }},
-			{"the last request of the connection", change(func() { n.ready.Most = 3 })},
+			{"the last request of the connection", change(func() { n.ready.Most, n.lent.Most = 3, 3 })},
+			{"not the last one, by the answer", change(func() { n.ready.Most = 5 })},
+			{"not the last one, by the connection", change(func() { n.lent.Most = 5 })},
+			{"an answer that counts, on a connection without a limit", change(func() { n.ready.MaxDigits = 1 })},
 			{"too many to count", change(func() { n.lent.Answered = 0x7fff })},
 			{"a wrong checksum", func() []byte { return patch(whole, tcpAt+16, whole[tcpAt+16]+1) }},
 			{"for another station", func() []byte { return patch(whole, 0, 2, 9, 9, 9, 9, 9) }},
@@ -268,15 +296,45 @@ func testSteerLending(t *testing.T) {
 		if verdict != xdpPass || reason != Answered {
 			t.Errorf("unchanged: verdict %d, %s", verdict, reason)
 		}
-		long.lent.Served, long.ready.Most = 2, 3
+		long.lent.Served, long.lent.Most, long.ready.Most = 2, 3, 3
 		long.write()
 		if _, reason, _ := l.runOut(long.ask(), 0); reason != Answered {
 			t.Errorf("the last but one request: %s", reason)
 		}
+		testSteerCounting(t, l, is4)
 		covered[Answered] = true
 		// There is no room for the mark.
 		long.write()
 		l.spoil(t, long.ask())
+	}
+}
+
+// testSteerCounting: an answer with a number is one for numbers of as many digits.
+func testSteerCounting(t *testing.T, l *lab, is4 bool) {
+	n := l.lend(is4, true, 200, 1000, 41)
+	n.ready.UntilNanos = 0
+	n.write() // it lies where one without a number does, and is over
+	n.ready.UntilNanos = uint64(monotonic(t, -time.Hour))
+	n.counts(300, 100, 90)
+	for served, want := range map[int]Reason{0: Ours, 1: Answered, 90: Answered, 91: Ours, 99: Ours, 100: Ours, 101: Ours} {
+		n.lent.Served = uint16(served)
+		n.write()
+		if _, reason, _ := l.runOut(n.ask(), 0); reason != want {
+			t.Errorf("request %d of 101: %s, want %s", served+1, reason, want)
+		}
+	}
+	n.lent.Served, n.ready.MaxDigits = 50, 1
+	n.write()
+	l.expect(t, n.ask(), Ours)
+	// One that is over does not hide another, which has no number.
+	n.ready.MaxDigits, n.ready.UntilNanos = 2, 0
+	n.write()
+	l.expect(t, n.ask(), Ours)
+	plain := l.lend(is4, true, 200, 1000, 41)
+	plain.lent.Served, plain.lent.Most, plain.ready.Most = 50, 100, 100
+	plain.write()
+	if _, reason, _ := l.runOut(plain.ask(), 0); reason != Answered || plain.now().Answer != uint16(plain.number) {
+		t.Errorf("without a number: %s, answer %d of %d", reason, plain.now().Answer, plain.number)
 	}
 }
 

@@ -53,7 +53,7 @@ type steerLent struct {
 	Answered   uint16
 	Served     uint16
 	Answer     uint16
-	Reserved   uint16
+	Most       uint16
 	FirstNanos uint64
 	LastNanos  uint64
 }
@@ -79,7 +79,8 @@ type steerReady struct {
 	Most       uint16
 	AskedSum   uint16
 	Sum        uint16
-	Reserved   uint32
+	MaxAt      uint16
+	MaxDigits  uint16
 	Given      uint64
 	Reserved2  uint64
 	Asked      [512]uint8

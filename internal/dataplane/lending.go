@@ -42,7 +42,7 @@ const (
 	lentSeqs  = 2 // RCV.NXT, SND.NXT
 	lentTS    = 3 // TS.Recent, TS offset
 	lentWnd   = 4 // ours, the peer's, payload of a segment; in octets the peer's scale, whether timestamps and the date of the last answer
-	lentCount = 5 // answered, served before, the last answer; 16 bits each
+	lentCount = 5 // answered, served before, the last answer, most requests on the connection; 16 bits each
 	lentFirst = 6
 	lentLast  = 7
 
@@ -50,8 +50,8 @@ const (
 	readyUntil  = 0
 	readyHash   = 1
 	readyLocal  = 2
-	readyLens   = 4 // of the request, of the answer, where the date is, most requests on a connection
-	readySums   = 5 // of the request, of the answer
+	readyLens   = 4 // of the request, of the answer, where the date is, most requests on the connection
+	readySums   = 5 // of the request, of the answer; where Keep-Alive's max is, and its digits
 	readyGiven  = 6
 	readyAsked  = 8
 	readyOctets = readyAsked + maxAsked/8
@@ -111,6 +111,7 @@ type readyAnswer struct {
 	until    tcpstate.Time
 	used     tcpstate.Time // when somebody asked
 	given    uint64
+	served   int // requests on the connection before the one that response was of
 	live     bool
 	// A request that might be worth a place: how often it was asked for in this second.
 	hot    uint64
@@ -210,22 +211,44 @@ func (n *lender) right(l *Loop, a *readyAnswer) bool {
 	if o == nil || o != a.object || o.Stale(int64(l.unix)+1) {
 		return false
 	}
-	response, ok := o.Respond(r, 0, int64(l.unix))
+	response, ok := o.Respond(r, a.served, int64(l.unix))
 	return ok && response.WithoutDate() == a.response
 }
 
-// asked notes that the response to head has begun at s: if it lies ready, or does so from now on, s may be lent when it is sent.
+// placeOf is answer.h's ready_of: where the answer to a request with the hash h lies. One that says how many requests may follow lies
+// elsewhere for each number of digits.
+func (n *lender) placeOf(h uint64, left uint16) uint64 {
+	for ; left > 0; left /= 10 {
+		h++
+	}
+	return h & uint64(len(n.all)-1)
+}
+
+// mostOf returns how many requests a connection may carry, as the program has it, and false if it can't have that.
+func mostOf(o *filecache.Object) (most uint16, ok bool) {
+	left := o.Left(0)
+	if left < 0 {
+		return anyMost, true
+	}
+	return uint16(left), left < anyMost
+}
+
+// asked notes that the response to head has begun at s: if it lies ready, or does so from now on, s may be lent when it is sent, but not
+// for its first request: most ask for no more. So the number in that one's answer is of no use to the program.
 func (n *lender) asked(l *Loop, s *slot, o *filecache.Object, response filecache.Response, head []byte) {
-	if len(head) < minAsked || len(head) > maxAsked || response.Closes() {
+	most, ok := mostOf(o)
+	first := s.served < 2
+	if !ok || first && response.Max > 0 || len(head) < minAsked || len(head) > maxAsked || response.Closes() {
 		return
 	}
 	h := askedHash(&s.flow.Local, head)
-	k := h & uint64(len(n.all)-1)
+	k := n.placeOf(h, response.Max)
 	a := &n.all[k]
 	if a.live && a.hash == h && a.object == o {
 		a.used = l.now
-		if s.served > 1 {
+		if !first {
 			s.flags |= flagHot
+			l.work.at(s.work).most = most
 		}
 		return
 	}
@@ -240,15 +263,15 @@ func (n *lender) asked(l *Loop, s *slot, o *filecache.Object, response filecache
 	}
 	if a.count >= n.hot && !a.live && l.now > a.until+graceReady && !l.draining {
 		a.count = 0
-		n.publish(l, s, k, o, response, head, h)
+		n.publish(l, s, k, o, response, head, h, most)
 	}
 }
 
 // publish makes the response to head lie ready in place k.
-func (n *lender) publish(l *Loop, s *slot, k uint64, o *filecache.Object, response filecache.Response, head []byte, h uint64) {
+func (n *lender) publish(l *Loop, s *slot, k uint64, o *filecache.Object, response filecache.Response, head []byte, h uint64, most uint16) {
 	moving, ok := o.Ready(response)
-	dateAt, length := moving.Date, int(o.Len(response))
-	if !ok || moving.MaxDigits > 0 || length > maxReady || length < httpwire.DateLen {
+	length := int(o.Len(response))
+	if !ok || length > maxReady || length < httpwire.DateLen {
 		return
 	}
 	a := &n.all[k]
@@ -259,21 +282,18 @@ func (n *lender) publish(l *Loop, s *slot, k uint64, o *filecache.Object, respon
 			}
 		}
 	}
-	most := uint64(anyMost)
-	if left := o.Left(0); left >= 0 {
-		most = uint64(min(left, anyMost))
-	}
 	var octets [maxReady]byte
 	o.ReadAt(response, octets[:length], 0)
-	clear(octets[dateAt : dateAt+httpwire.DateLen])
+	clear(octets[moving.Date : moving.Date+httpwire.DateLen])
+	clear(octets[moving.Max : moving.Max+moving.MaxDigits])
 	a.object, a.response, a.local, a.hash, a.used = o, response.WithoutDate(), s.flow.Local, h, l.now
-	a.askedLen = copy(a.asked[:], head)
+	a.askedLen, a.served = copy(a.asked[:], head), int(s.served)-1
 
 	words := n.Readies[k*readyWords : (k+1)*readyWords]
 	words[readyHash] = h
 	put(words[readyLocal:], a.local[:])
-	words[readyLens] = uint64(len(head)) | uint64(length)<<16 | uint64(dateAt)<<32 | most<<48
-	words[readySums] = sum16(head) | sum16(octets[:length])<<16
+	words[readyLens] = uint64(len(head)) | uint64(length)<<16 | uint64(moving.Date)<<32 | uint64(most)<<48
+	words[readySums] = sum16(head) | sum16(octets[:length])<<16 | uint64(moving.Max)<<32 | uint64(moving.MaxDigits)<<48
 	put(words[readyAsked:], head)
 	put(words[readyOctets:], octets[:length])
 	a.given, a.live = atomic.LoadUint64(&words[readyGiven]), true
@@ -304,7 +324,7 @@ func (l *Loop) lend(i uint32) {
 	if loan.TimestampsOK {
 		e[lentWnd] |= 1 << 56
 	}
-	e[lentCount] = uint64(s.served) << 16
+	e[lentCount] = uint64(s.served)<<16 | uint64(l.work.at(s.work).most)<<48
 	n.places[where] = place{slot: i, rcvNxt: loan.RcvNxt, sndNxt: loan.SndNxt, at: l.now}
 	s.flags |= flagLent
 	l.work.at(s.work).place = uint32(where)
@@ -346,7 +366,7 @@ func (l *Loop) reclaim(i uint32) bool {
 	s.conn.Repay(l.st, &r)
 	l.work.acked(s, s.conn.AckedOff())
 	if answered > 0 && acked == 0 {
-		response := a.response
+		response := a.response.WithMax(a.object.Left(int(s.served) + int(answered) - 1))
 		response.Date = n.date - (n.date-uint32(e[lentWnd]>>57))&3 // the last one with that text
 		l.work.push(s, a.object, sending{response: response, start: start, end: start + r.Answer})
 	}

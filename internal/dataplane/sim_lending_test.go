@@ -89,16 +89,26 @@ func (a *simAnswerer) answer(frame []byte) []byte {
 		return nil
 	}
 	h := askedHash(&p.Flow.Local, seg.Payload)
-	k := h & uint64(len(a.Readies)/readyWords-1)
-	r := a.Readies[k*readyWords:]
+	served, most := u16(e[lentCount], 1), u16(e[lentCount], 3)
+	left := ""
+	if most != anyMost {
+		left = fmt.Sprint(most - served - answered)
+	}
+	k, r := a.ready(h, len(left))
+	if r == nil {
+		left = ""
+		k, r = a.ready(h, 0)
+	}
+	if r == nil {
+		return nil
+	}
 	length, asked := u16(r[readyLens], 1), u16(r[readyLens], 0)
-	if r[readyHash] != h || int64(r[readyUntil]-now) <= 0 || asked != len(seg.Payload) || length > u16(e[lentWnd], 2) {
+	if asked != len(seg.Payload) || length > u16(e[lentWnd], 2) || most != u16(r[readyLens], 3) {
 		return nil
 	}
 	if !bytes.Equal(octetsOf(r[readyAsked:readyOctets], asked), seg.Payload) || !bytes.Equal(octetsOf(r[readyLocal:readyLens], 16), p.Flow.Local[:]) {
 		return nil
 	}
-	served, most := u16(e[lentCount], 1), u16(r[readyLens], 3)
 	if int(seg.Wnd)<<(e[lentWnd]>>48&15) < length || answered == 0x7fff || most != anyMost && served+answered >= most {
 		return nil
 	}
@@ -114,7 +124,7 @@ func (a *simAnswerer) answer(frame []byte) []byte {
 		opts = wire.Options{HasTS: true, TSVal: tcpstate.Millis(tcpstate.Time(now)) + uint32(e[lentTS]>>32), TSEcr: seg.Options.TSVal}
 	}
 	e[lentSeqs] = uint64(seg.Seq.Add(uint32(asked))) | uint64(seg.Ack.Add(uint32(length)))<<32
-	e[lentCount] = uint64(answered+1) | uint64(served)<<16 | k<<32
+	e[lentCount] = uint64(answered+1) | uint64(served)<<16 | k<<32 | uint64(most)<<48
 	e[lentWnd] = e[lentWnd]&^(0xfe<<56) | date<<57
 	r[readyGiven]++
 
@@ -122,10 +132,21 @@ func (a *simAnswerer) answer(frame []byte) []byte {
 	hdr := wire.Header{Src: p.Dst, Dst: p.Src, Flow: &p.Flow, Seq: seg.Ack, Ack: seg.Seq.Add(uint32(asked)), Flags: wire.ACK | wire.PSH, Wnd: uint16(e[lentWnd]), Options: &opts}
 	body := out[hdr.HeaderLen():]
 	copy(body, octetsOf(r[readyOctets:readyWords], length))
+	copy(body[u16(r[readySums], 2):], left)
 	copy(body[u16(r[readyLens], 2):], octetsOf(a.Dates[1+date*4:5+date*4], 29))
 	n := hdr.Build(out, length)
 	wire.Finish(out[:n])
 	return out[:n]
+}
+
+// ready returns the answer to a request with the hash h, by how many digits it has for the requests that may follow, and its number.
+func (a *simAnswerer) ready(h uint64, digits int) (k uint64, r []uint64) {
+	k = (h + uint64(digits)) & uint64(len(a.Readies)/readyWords-1)
+	r = a.Readies[k*readyWords:]
+	if r[readyHash] != h || int64(r[readyUntil]-uint64(a.w.Now())) <= 0 || u16(r[readySums], 3) != digits {
+		return k, nil
+	}
+	return k, r
 }
 
 // heard notes what each segment of the peer says.
@@ -321,6 +342,39 @@ func TestSimLendingKeepAlive(t *testing.T) {
 	w.close(k)
 	w.end()
 	w.wantCounted()
+}
+
+// A client like a browser says Connection: keep-alive, and is told with each answer how many requests may follow. The program does
+// that, too, but for the first answers of each number of digits, and the last of all.
+func TestSimLendingCountdown(t *testing.T) {
+	cache, err := newSimStore(100, simIdle, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for k, p := range []simPath{simPaths[0], simPaths[3]} { // clean, disorder
+		w := newSim(t, 16+uint64(k), p, lending, func(s *simSetup) { s.loop.Store = &fakeStore{cache: cache} })
+		talk := w.talk(p.client)
+		request := static(100)
+		request.fields = "User-Agent: a browser\r\nConnection: keep-alive\r\n"
+		for left := 100; left >= 0; left-- {
+			talk.requests = append(talk.requests, request)
+			w.finish(talk)
+			want := fmt.Sprintf("timeout=30, max=%d", left)
+			if left == 0 {
+				want = ""
+			}
+			if got := talk.last.Header.Get("Keep-Alive"); got != want || talk.last.Close != (left == 0) {
+				t.Fatalf("%s: Keep-Alive: %q, close %v; want %q", p.name, got, talk.last.Close, want)
+			}
+		}
+		if n := w.counters().Answered; k == 0 && n < 90 {
+			t.Errorf("only %d of 101 requests were answered by the program", n)
+		}
+		w.until(time.Minute, talk.c.PeerClosed)
+		w.close(talk)
+		w.end()
+		w.wantCounted()
+	}
 }
 
 // The loop takes a connection back while another thread answers on it: nothing is lost or counted twice.

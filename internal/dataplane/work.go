@@ -16,6 +16,7 @@ type work struct {
 	sent    [window]sending
 	n       uint8 // valid entries of sent, oldest first
 	tries   uint8
+	most    uint16 // requests on the connection, as the steering program has it, where it may be lent
 	buf     uint32 // index of a RecvBuf, or 0
 	chain   uint32
 	retryAt tcpstate.Time // of a hand-over

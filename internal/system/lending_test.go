@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -212,5 +213,75 @@ func TestAnswersToThinkers(t *testing.T) {
 		if n < requests*3/4 || acks < requests*3/4 {
 			t.Error("too few")
 		}
+	}
+}
+
+// browsing asks for a path until the connection ends, as browsers ask, and returns the answers' octets but for the date.
+func browsing(t *testing.T, b *testbed.Bed, address, path string) (answers []string) {
+	t.Helper()
+	conn, err := b.Connect(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	var raw bytes.Buffer
+	in := bufio.NewReader(io.TeeReader(conn, &raw))
+	for {
+		say(t, conn, "GET "+path+" HTTP/1.1\r\nHost: x\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0\r\n"+
+			"Accept: image/avif,image/webp,*/*\r\nAccept-Language: en-US,en;q=0.5\r\nConnection: keep-alive\r\nPriority: u=5, i\r\n\r\n")
+		resp, err := http.ReadResponse(in, nil)
+		if err != nil {
+			t.Fatalf("%s, behind %d answers: %v", address, len(answers), err)
+		}
+		if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := http.ParseTime(resp.Header.Get("Date")); err != nil {
+			t.Fatalf("%s: %v", address, err)
+		}
+		answers = append(answers, strings.Replace(raw.String(), resp.Header.Get("Date"), "now", 1))
+		raw.Reset()
+		if resp.Close {
+			break
+		}
+	}
+	if _, err := in.ReadByte(); err != io.EOF {
+		t.Errorf("%s, behind %d answers: %v", address, len(answers), err)
+	}
+	return answers
+}
+
+// With Apache's stock configuration a browser is told with each answer how many requests may follow, down to none. The program's
+// answers are Apache's in that, too, octet for octet.
+func TestBrowserCountsDown(t *testing.T) {
+	b := testbed.Start(t, testbed.Options{NoDaemon: true})
+	b.Put("hot.png", version(1))
+	alone4, alone6 := b.Alone()
+	b.StartDaemon("--address", b.Address(false), "--address", b.Address(true))
+	b.Warm("hot.png")
+	for six, alone := range map[bool]string{false: alone4, true: alone6} {
+		want := browsing(t, b, alone, "/hot.png")
+		if n := len(want); n < 100 || !strings.Contains(want[0], "max=") {
+			t.Fatalf("Apache gave %d answers, %q", n, want[0])
+		}
+		b.Until("most of a connection's answers are the program's", func() bool {
+			before, without := settled(b)
+			program := b.Metric("bpf_responses_total")
+			for range 4 { // one alone does not ask often enough when one digit is left
+				got := browsing(t, b, b.Address(six), "/hot.png")
+				for k := range max(len(got), len(want)) {
+					if k >= len(got) || k >= len(want) || got[k] != want[k] {
+						t.Fatalf("IPv6 %t: of %d and %d answers, %d is %q, want %q", six, len(got), len(want), k, got[min(k, len(got)-1)], want[min(k, len(want)-1)])
+					}
+				}
+			}
+			responses, handed := settled(b)
+			if n := responses - before; n != float64(4*len(want)) || handed != without {
+				t.Errorf("IPv6 %t: %v responses are counted", six, n)
+			}
+			n := b.Metric("bpf_responses_total") - program
+			t.Logf("IPv6 %t: %v of %d answers were the program's", six, n, 4*len(want))
+			return t.Failed() || n > float64(4*(len(want)-10))
+		})
 	}
 }

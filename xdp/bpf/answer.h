@@ -25,10 +25,11 @@ struct ready {
 	struct addr local; /* that was asked */
 	__u16 asked_len, len;
 	__u16 date_at;   /* of Date's value */
-	__u16 most;      /* requests on a connection for which this is the answer; 0xffff: any number */
+	__u16 most;      /* as the connection's */
 	__u16 asked_sum;
-	__u16 sum;       /* with zeros for the date */
-	__u32 reserved;
+	__u16 sum;       /* with zeros for what moves */
+	__u16 max_at;    /* of the number in Keep-Alive's max */
+	__u16 max_digits; /* 0: it is not said */
 	__u64 given;     /* how often; written here only */
 	__u64 reserved2;
 	__u8 asked[MAX_ASKED];
@@ -67,7 +68,7 @@ struct {
 struct answer_mark {
 	__u64 mark; /* bounce_mark + 1 */
 	__u32 ready;
-	__u16 dates; /* index */
+	__u16 left; /* what max says */
 	__u8 date;
 	__u8 at;     /* of the payload, from the beginning of the frame */
 };
@@ -90,6 +91,71 @@ static __always_inline __u64 asked_hash(const struct addr *local, const void *p,
 	return h;
 }
 
+static __always_inline struct ready *ready_at(__u32 number, __u64 h, __u32 digits, __u64 now_nanos)
+{
+	struct ready *r = bpf_map_lookup_elem(&readies, &number);
+
+	if (!r || r->hash != h || (__s64)(r->until_nanos - now_nanos) <= 0 || r->max_digits != digits)
+		return 0;
+	return r;
+}
+
+/*
+ * ready_of() returns the answer to the request with the hash h, which has yet to be compared, and its number. One that says how many
+ * requests may follow lies elsewhere for each number of digits: so many places behind.
+ */
+static __always_inline struct ready *ready_of(__u32 queue, __u64 h, __u32 digits, __u64 now_nanos, __u32 *number)
+{
+	struct ready *r;
+
+	*number = queue * ANSWERS + ((h + digits) & (ANSWERS - 1));
+	r = ready_at(*number, h, digits, now_nanos);
+	if (r || !digits)
+		return r;
+	*number = queue * ANSWERS + (h & (ANSWERS - 1));
+	return ready_at(*number, h, 0, now_nanos);
+}
+
+#define MAX_DIGITS 5
+
+/*
+ * left_of() returns how many requests may come behind the next one on a connection that may carry most and has carried served, and
+ * from bit 16 on how many digits that number has; nothing if the next one is the last. It and decimal() are functions of their own
+ * because the verifier would follow each number of digits to the end.
+ */
+__noinline __u32 left_of(__u32 most, __u32 served)
+{
+	__u32 left = most - served;
+
+	if (most == ANY_NUMBER)
+		return ANY_NUMBER;
+	if (served >= most)
+		return 0;
+	return left | (1 + (left > 9) + (left > 99) + (left > 999) + (left > 9999)) << 16;
+}
+
+/* decimal() returns the last digits of n, below 65536, as text: the first one is the lowest octet. */
+__noinline __u64 decimal(__u32 n, __u32 digits)
+{
+	__u64 text = 0;
+	__u32 i;
+
+#pragma unroll
+	for (i = 0; i < MAX_DIGITS; i++) {
+		__u32 tenth = n * 0xcccd >> 19;
+
+		if (i < digits)
+			text = text << 8 | ('0' + n - 10 * tenth);
+		n = tenth;
+	}
+	return text;
+}
+
+/* The sum of a text by itself is this one as part of a payload, from an offset on. */
+static __always_inline __u16 sum_at(__u16 sum, __u32 offset)
+{
+	return offset & 1 ? (__u16)(sum << 8 | sum >> 8) : sum;
+}
 
 /* Reports whether len octets at p are those of r. len is at least 8. */
 static __always_inline int asked_equals(const void *p, const void *end, const struct ready *r, __u32 len)
@@ -121,13 +187,14 @@ static __always_inline int asked_equals(const void *p, const void *end, const st
 
 /*
  * try_answer() turns a request of the flow with this hash into its answer and returns 1, or leaves it as it was and returns 0.
- * The frame was parsed as p. -1: it is spoiled, and to be dropped: the client asks again.
+ * The frame was parsed as p. -1: it is spoiled, and to be dropped: the client asks again. It has a stack frame of its own, so that
+ * there is room for both this and syn_answer(); inline, it is no faster.
  */
-static __always_inline int try_answer(struct xdp_md *ctx, const struct packet *p, __u64 hash, __u64 now_nanos)
+static __noinline int try_answer(struct xdp_md *ctx, const struct packet *p, __u64 hash, __u64 now_nanos)
 {
 	void *data = (void *)(long)ctx->data, *data_end = (void *)(long)ctx->data_end;
 	__u32 queue = ctx->rx_queue_index, tcp_at = tcp_offset(p);
-	__u32 at = p->payload_off, len = p->payload_len, header_len, number, date;
+	__u32 at = p->payload_off, len = p->payload_len, header_len, served, left, number, date;
 	struct answer_mark *mark;
 	struct tcphdr *tcp = data + tcp_at;
 	struct ethhdr *eth = data;
@@ -137,7 +204,7 @@ static __always_inline int try_answer(struct xdp_md *ctx, const struct packet *p
 	struct lent *l;
 	__u8 mac[6];
 	__u64 sum, h;
-	__u16 window, date_sum;
+	__u16 window;
 	int i;
 
 	if (len < 32 || len > MAX_ASKED || (p->flags | TCP_PSH) != (TCP_ACK | TCP_PSH))
@@ -153,10 +220,13 @@ static __always_inline int try_answer(struct xdp_md *ctx, const struct packet *p
 		return 0;
 
 	/* Which answer. */
+	served = l->served + l->answered;
+	left = left_of(l->most, served);
+	if (!left)
+		return 0;
 	h = asked_hash(&p->flow.local, data + at, data_end, len);
-	number = queue * ANSWERS + (h & (ANSWERS - 1));
-	r = bpf_map_lookup_elem(&readies, &number);
-	if (!r || r->hash != h || (__s64)(r->until_nanos - now_nanos) <= 0 || r->asked_len != len || r->len > l->room)
+	r = ready_of(queue, h, left >> 16, now_nanos, &number);
+	if (!r || r->asked_len != len || r->len > l->room || r->most != l->most)
 		return 0;
 	if (!asked_equals(data + at, data_end, r, len))
 		return 0;
@@ -172,7 +242,7 @@ static __always_inline int try_answer(struct xdp_md *ctx, const struct packet *p
 	/* The connection is taken now. */
 	if (!lent_take(l, p, hash, header_len, &said))
 		return 0;
-	if (r->len > l->room || l->answered == 0x7fff || (r->most != 0xffff && l->served + l->answered >= r->most)) {
+	if (r->len > l->room || r->most != l->most || l->served + l->answered != served || l->answered == 0x7fff) {
 		lent_release(l);
 		return 0;
 	}
@@ -186,7 +256,7 @@ static __always_inline int try_answer(struct xdp_md *ctx, const struct packet *p
 	l->rcv_nxt += len;
 	l->snd_nxt += r->len;
 	l->peer_window = said.window;
-	l->answer = h & (ANSWERS - 1);
+	l->answer = number & (ANSWERS - 1);
 	if (!l->answered && !l->acked)
 		l->first_nanos = now_nanos;
 	l->answered++;
@@ -199,9 +269,6 @@ static __always_inline int try_answer(struct xdp_md *ctx, const struct packet *p
 	r->given++;
 
 	/* The headers. */
-	date_sum = d->all[date].sum;
-	if (r->date_at & 1)
-		date_sum = date_sum << 8 | date_sum >> 8;
 	tcp->source = p->flow.local_port_be;
 	tcp->dest = p->flow.remote_port_be;
 	tcp->seq = bpf_htonl(p->ack);
@@ -215,7 +282,9 @@ static __always_inline int try_answer(struct xdp_md *ctx, const struct packet *p
 	if (said.partial) {
 		tcp->check = fold(sum);
 	} else {
-		sum = sum_words(tcp, sizeof(*tcp), sum + r->sum + date_sum);
+		sum = sum_words(tcp, sizeof(*tcp), sum + r->sum + sum_at(d->all[date].sum, r->date_at));
+		if (r->max_digits)
+			sum += sum_at(fold(decimal(left & 0xffff, r->max_digits)), r->max_at);
 		if (header_len == 32)
 			sum = sum_words(tcp + 1, 12, sum);
 		tcp->check = ~fold(sum);
@@ -235,7 +304,7 @@ static __always_inline int try_answer(struct xdp_md *ctx, const struct packet *p
 		return -1;
 	mark->mark = bounce_mark + 1;
 	mark->ready = number;
-	mark->dates = queue;
+	mark->left = left;
 	mark->date = date;
 	mark->at = at;
 	return 1;
@@ -244,20 +313,27 @@ static __always_inline int try_answer(struct xdp_md *ctx, const struct packet *p
 /* put_answer() makes a packet whose headers try_answer() has written whole. Not 0: it is spoiled. */
 static __always_inline int put_answer(struct __sk_buff *skb, const struct answer_mark *mark)
 {
-	__u32 number = mark->ready, queue = mark->dates, date = mark->date & (DATES - 1), at = mark->at, len;
+	__u32 number = mark->ready, queue = number / ANSWERS, date = mark->date & (DATES - 1), at = mark->at, len, digits;
 	const struct ready *r = bpf_map_lookup_elem(&readies, &number);
 	const struct date_texts *d = bpf_map_lookup_elem(&dates, &queue);
 
 	if (!r || !d)
 		return 1;
 	len = r->len;
-	asm volatile("" : "+r"(len)); /* one copy, for the verifier */
-	if (len < DATE_LEN || len > MAX_ANSWER)
+	digits = r->max_digits;
+	asm volatile("" : "+r"(len), "+r"(digits)); /* one copy of each, for the verifier */
+	if (len < DATE_LEN || len > MAX_ANSWER || digits > MAX_DIGITS)
 		return 1;
 	if (bpf_skb_change_tail(skb, at + len, 0))
 		return 1;
 	if (bpf_skb_store_bytes(skb, at, r->octets, len, 0))
 		return 1;
+	if (digits) {
+		__u64 text = decimal(mark->left, digits);
+
+		if (bpf_skb_store_bytes(skb, at + r->max_at, &text, digits, 0))
+			return 1;
+	}
 	return bpf_skb_store_bytes(skb, at + r->date_at, d->all[date].text, DATE_LEN, 0);
 }
 

@@ -21,6 +21,7 @@ enum lent_owner {
 #define LENT_TIMESTAMPS 1
 #define LENT_DATE_SHIFT 1
 #define LENT_ACKED_SHIFT 10
+#define ANY_NUMBER 0xffff
 
 /* How a connection stands. internal/dataplane's lending.go has the same layout. */
 struct lent {
@@ -38,7 +39,7 @@ struct lent {
 	__u16 answered;  /* since it was lent */
 	__u16 served;    /* requests on the connection before that */
 	__u16 answer;    /* the last one's number */
-	__u16 reserved;
+	__u16 most;      /* requests on the connection; ANY_NUMBER */
 	__u64 first_nanos; /* CLOCK_MONOTONIC, when the first segment came, and the last request */
 	__u64 last_nanos;
 };

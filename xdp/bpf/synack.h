@@ -251,9 +251,9 @@ static __always_inline void write_ipv6(struct ipv6hdr *ip, const struct packet *
 
 /*
  * syn_answer() turns the frame of the SYN p into its answer and returns 0. 1: it is not for us to answer, and was left as it was.
- * 2: it could not be answered, and is spoiled.
+ * 2: it could not be answered, and is spoiled. As try_answer(), it has a stack frame of its own.
  */
-static __always_inline int syn_answer(struct xdp_md *ctx, const struct packet *p, __u64 now_nanos)
+static __noinline int syn_answer(struct xdp_md *ctx, const struct packet *p, __u64 now_nanos)
 {
 	struct option_walk w = { .o.wscale = NO_WSCALE };
 	struct synack a = {};
