@@ -15,14 +15,21 @@ import (
 //	{etag} {modified}   are the validators of those files
 type testCase struct {
 	theme, name string
+	// lead are requests that are each sent when the one before was answered.
+	lead []string
 	// send are pieces that are sent with a moment between them.
 	send []string
 	// bytewise sends each octet as a piece of its own.
 	bytewise bool
+	// pause is between the pieces, if it is not just a moment. corked, waits: see talk.
+	pause         time.Duration
+	corked, waits bool
 	// answers is how many responses Apache gives if the client then closes its side; unsaid: it is Apache's matter.
 	answers int
 	// six says that the case is had over IPv6: always the same way, for what is proven for one address is not for another.
 	six bool
+	// quick says that the client acknowledges each answer of a lead at once: see talk.
+	quick bool
 }
 
 const unsaid = -1
@@ -75,7 +82,7 @@ func allCases() (all []testCase) {
 				pieces = strings.Split(strings.Join(pieces, ""), "")
 			}
 			c.send = pieces
-			c.six = len(all)%2 == 1
+			c.six, c.quick = len(all)%2 == 1, len(all)%8 >= 6
 			all = append(all, c)
 		}
 	}
@@ -137,7 +144,7 @@ func odd(name string, pieces ...string) testCase {
 func TestCases(t *testing.T) {
 	all := allCases()
 	seen := map[string]bool{}
-	for _, c := range all {
+	for _, c := range append(all, hotCases()...) {
 		if seen[c.String()] {
 			t.Errorf("two cases are called %s", c)
 		}

@@ -3,6 +3,7 @@
 // else is new each time; and so must the end of the connection be. It has no code of its own; the stage is package
 // testbed.
 //
-// Begin reading at TestIdentity. The site is in site_test.go and sections_test.go, the cases are by theme in cases_*_test.go. What
-// xhttpd is known to get wrong is in known_test.go, how much of the traffic it must answer itself in share_test.go.
+// Begin reading at TestIdentity, then TestIdentityHot, in which the XDP program answers. The site is in site_test.go and sections_test.go, the
+// cases are by theme in cases_*_test.go. What xhttpd is known to get wrong is in known_test.go, how much of the traffic it must answer itself
+// in share_test.go.
 package identity

@@ -1,10 +1,10 @@
 package identity
 
 import (
-	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -16,14 +16,14 @@ import (
 )
 
 // TestGenerated has conversations that nobody has thought of: requests put together at random, and the cases with some octets
-// changed. Whatever they are, xhttpd's answer must be Apache's, and end where it does: a further request is behind each.
+// changed. Whatever they are, xhttpd's answer must be Apache's, and end where it does: a further request is behind each. Before some, the XDP
+// program answers, another request or the same.
 //
 // XHTTPD_FUZZ is how long it goes on, as in 10m; XHTTPD_SEED repeats a run.
 func TestGenerated(t *testing.T) {
-	s := newStage(t, ownTargets(nil))
+	s := newHotStage(t, ownTargets(nil), "")
 	s.put("www/page.html", words(2000))
 	s.put("www/page.txt", words(ownSize))
-	s.startDaemon()
 	s.warm([]string{"/own/0000.png", "/page.html", "/page.txt"})
 	g := &generator{rnd: rand.New(rand.NewPCG(seed(t), 0))}
 	for _, c := range allCases() {
@@ -38,7 +38,7 @@ func TestGenerated(t *testing.T) {
 	var wg sync.WaitGroup
 	var talks, complete int
 	var reports atomic.Int64
-	before := s.settled()
+	before, byProgram := s.settled(), s.Metric("bpf_responses_total")
 	free := make(chan struct{}, atOnce)
 	limit, until := 2500, time.Time{}
 	if text := os.Getenv("XHTTPD_FUZZ"); text != "" {
@@ -48,51 +48,38 @@ func TestGenerated(t *testing.T) {
 	}
 	for ; talks < limit && (until.IsZero() || time.Now().Before(until)) && reports.Load() < 10; talks++ {
 		text := g.next()
+		k := talk{pieces: g.cut(text + sentinel), pause: moment, quick: talks%8 >= 4}
 		var r httpwire.Request
-		if _, v, _ := httpwire.Parse([]byte(text), &r); v == httpwire.Complete {
+		n, v, _ := httpwire.Parse([]byte(text), &r)
+		if v == httpwire.Complete {
 			complete++
 		}
-		pieces, six := g.cut(text+sentinel), talks%2 == 1
+		switch lead := g.rnd.IntN(4); {
+		case lead == 0:
+			k.lead = slices.Repeat([]string{ahead}, leads)
+		case lead == 1 && v == httpwire.Complete:
+			k.lead = slices.Repeat([]string{text[:n]}, leads)
+		}
+		six := talks%2 == 1
 		free <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-free }()
-			what := s.comparePatiently(pieces, six)
+			theirs, ours := s.both(&k, six)
+			what, _ := s.comparePatiently(&k, six, theirs, ours)
 			if what == "" {
 				return
 			}
 			reports.Add(1)
-			t.Errorf("IPv6: %v: sent %s\n%s", six, shown(pieces), what)
+			t.Errorf("IPv6: %v: sent %s\n%s", six, &k, what)
 		})
 	}
 	wg.Wait()
 	ours := s.settled() - before
-	t.Logf("%d conversations, %d of them with a request that is ours at once; xhttpd gave %v answers", talks, complete, ours)
-	if reports.Load() == 0 && (complete < talks/6 || ours < float64(complete)/2) {
+	byProgram = s.Metric("bpf_responses_total") - byProgram
+	t.Logf("%d conversations, %d of them with a request that is ours at once; xhttpd gave %v answers, %v of them the XDP program", talks, complete, ours, byProgram)
+	if reports.Load() == 0 && (complete < talks/6 || ours < float64(complete)/2 || byProgram < float64(talks)/8) {
 		t.Error("too few of them are xhttpd's: this tested something else")
 	}
-}
-
-// comparePatiently has a conversation again if the servers differ, faster and slower. Some things go by the clock with Apache, too: whether a piece of
-// empty lines has come when it has written the response before and looks for more, and whether the client has said all when it gives up, so that
-// the connection ends with FIN or RST. On a busy machine that is chance. What xhttpd does must be what Apache alone has done once.
-func (s *stage) comparePatiently(pieces []string, six bool) (what string) {
-	var with outcome
-	together := []string{strings.Join(pieces, "")} // as they arrive at a server that is busy
-	for k, try := range []struct {
-		pieces []string
-		pause  time.Duration
-	}{{pieces, moment}, {together, 0}, {pieces, 0}, {pieces, moment}, {pieces, 20 * time.Millisecond}, {pieces, 200 * time.Millisecond}} {
-		alone, ours := s.both(try.pieces, six, try.pause)
-		if k == 0 {
-			with = ours
-		}
-		this, _ := compare(alone, with)
-		if this == "" {
-			return ""
-		}
-		what = cmp.Or(what, this)
-	}
-	return what
 }
 
 // seed returns the test's seed: XHTTPD_SEED, or a random one.

@@ -58,6 +58,9 @@ func (r *runner) run(phase string, cases []testCase, ways ...way) (sum tally) {
 	free := make(chan struct{}, atOnce)
 	for _, c := range cases {
 		for _, w := range ways {
+			if !w.fits(c) {
+				continue
+			}
 			free <- struct{}{}
 			wg.Go(func() {
 				defer func() { <-free }()
@@ -74,9 +77,12 @@ func (r *runner) run(phase string, cases []testCase, ways ...way) (sum tally) {
 
 // one compares one conversation, and counts what Apache alone gave.
 func (r *runner) one(phase string, c testCase, w way) tally {
-	pieces := w.pieces(c)
-	theirs, ours := r.both(pieces, c.six, moment)
+	t := w.talk(c)
+	theirs, ours := r.both(&t, c.six)
 	what, anew := compare(theirs, ours)
+	if what != "" && len(t.lead) > 0 { // behind each answer of which Apache looks at what has come, or has not yet
+		what, anew = r.comparePatiently(&t, c.six, theirs, ours)
+	}
 	answers := split(theirs.octets)
 	n := tally{cases: 1, answers: count(answers)}
 	for _, a := range answers {
@@ -91,14 +97,14 @@ func (r *runner) one(phase string, c testCase, w way) tally {
 		r.anew++
 	}
 	if w == alone && c.answers != unsaid && n.answers != c.answers {
-		r.report("%s: Apache gives %d answers, want %d: the case is not what it is meant to be\n%s\n%q", c, n.answers, c.answers, shown(pieces), tail(theirs.octets))
+		r.report("%s: Apache gives %d answers, want %d: the case is not what it is meant to be\n%s\n%q", c, n.answers, c.answers, &t, tail(theirs.octets))
 	}
 	if what == "" {
 		return n
 	}
 	r.differs[c.String()] = true
 	if known[c.String()] == "" {
-		r.report("%s, %s, %s, IPv6: %v: sent %s\n%s", c, phase, w, c.six, shown(pieces), what)
+		r.report("%s, %s, %s, IPv6: %v: sent %s\n%s", c, phase, w, c.six, &t, what)
 	}
 	return n
 }
@@ -134,7 +140,7 @@ func (s *stage) warm(targets []string) {
 			wg.Go(func() {
 				defer func() { <-free }()
 				for _, six := range []bool{false, true} {
-					s.converse(s.Address(six), []string{head(target)}, moment)
+					s.converse(s.Address(six), &talk{pieces: []string{head(target)}})
 				}
 			})
 		}

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/xhttpd/xhttpd/internal/nstest"
 	"github.com/xhttpd/xhttpd/internal/testbed"
 )
 
@@ -26,9 +27,16 @@ type stage struct {
 // newStage sets the site up, with the cases' own files, and starts Apache. It does not start xhttpd.
 func newStage(t *testing.T, own []string) *stage {
 	t.Helper()
+	return newStageWith(t, own, config+adminConfig(), 1)
+}
+
+// newStageWith is newStage for another configuration of Apache's, and several queues.
+func newStageWith(t *testing.T, own []string, config string, queues int) *stage {
+	t.Helper()
 	s := &stage{Bed: testbed.Start(t, testbed.Options{
+		Options:  nstest.Options{Queues: queues},
 		NoApache: true, NoDaemon: true, Modules: []string{"headers", "expires", "rewrite", "include", "brotli", "speling", "userdir", "info", "asis", "allowmethods", "substitute", "ratelimit"},
-		Config: config + adminConfig(),
+		Config: config,
 	})}
 	s.alone[0], s.alone[1] = s.Alone()
 	s.build(own)
@@ -36,9 +44,9 @@ func newStage(t *testing.T, own []string) *stage {
 	return s
 }
 
-func (s *stage) startDaemon() {
+func (s *stage) startDaemon(more ...string) {
 	// Who gives an answer is asserted, and many in a row are Apache's.
-	s.StartDaemon("--leave-connections", "never", "--address", s.Address(false), "--address", s.Address(true))
+	s.StartDaemon(append([]string{"--leave-connections", "never", "--address", s.Address(false), "--address", s.Address(true)}, more...)...)
 }
 
 func (s *stage) must(err error) {

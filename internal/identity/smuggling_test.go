@@ -43,7 +43,7 @@ func octetCases() (all []testCase) {
 
 // TestSmuggling cuts each of the ways to hide a request, each time at other ones of the places where readers stop to think, or
 // anywhere, and has it with both servers: it must end where Apache alone takes it to end, so that the request behind it, and the
-// one in it, are answered by both or by neither.
+// one in it, are answered by both or by neither. And once more behind answers of the XDP program.
 func TestSmuggling(t *testing.T) {
 	all := octetCases()
 	octets := len(all)
@@ -53,8 +53,7 @@ func TestSmuggling(t *testing.T) {
 			all = append(all, c)
 		}
 	}
-	s := newStage(t, ownTargets(nil))
-	s.startDaemon()
+	s := newHotStage(t, ownTargets(nil), "")
 	s.warm([]string{"/own/0000.png"})
 	rnd := rand.New(rand.NewPCG(seed(t), 0))
 	var cut []testCase
@@ -74,7 +73,14 @@ func TestSmuggling(t *testing.T) {
 	}
 	r := &runner{stage: s, differs: map[string]bool{}}
 	r.run("cut", cut, watched)
-	t.Logf("%d ways, %d conversations with each server", len(all), r.talks)
+	byProgram := s.Metric("bpf_responses_total")
+	r.run("cut", cut, hot)
+	s.settled()
+	byProgram = s.Metric("bpf_responses_total") - byProgram
+	t.Logf("%d ways, %d conversations with each server; the XDP program gave %v answers", len(all), r.talks, byProgram)
+	if byProgram < float64(len(cut)) {
+		t.Error("the XDP program gave too few of them: this tested something else")
+	}
 	if len(all) < 1500 {
 		t.Errorf("there are %d ways, want 1500 or more", len(all))
 	}
