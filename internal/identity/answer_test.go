@@ -101,7 +101,7 @@ func count(all []answer) (n int) {
 var boundary = regexp.MustCompile(`boundary=([0-9a-f]{8,})`)
 
 // mask replaces what is new in each response: the value of Date if it is a date, Expires if it is Date, or later by what the
-// site's files last (3 s, an hour), the boundary of several ranges, the client's port where a script says it.
+// site's files last (3 s, an hour), a max-age that is Expires less Date, the boundary of several ranges, the client's port where a script says it.
 func mask(octets string) string {
 	var b strings.Builder
 	for _, a := range split(octets) {
@@ -111,6 +111,7 @@ func mask(octets string) string {
 			head = strings.Replace(head, "\r\nDate: "+a.field("Date")+"\r\n", "\r\nDate: *\r\n", 1)
 		}
 		if expires, err := http.ParseTime(a.field("Expires")); err == nil {
+			head = strings.Replace(head, fmt.Sprintf("\r\nCache-Control: max-age=%d\r\n", expires.Sub(date)/time.Second), "\r\nCache-Control: max-age=Expires - Date\r\n", 1)
 			if after := expires.Sub(date); after == 0 || after == 3*time.Second || after == time.Hour {
 				head = strings.Replace(head, "\r\nExpires: "+a.field("Expires")+"\r\n", fmt.Sprintf("\r\nExpires: Date + %v\r\n", after), 1)
 			}
@@ -174,6 +175,13 @@ func TestMask(t *testing.T) {
 	two := fmt.Sprintf(dated, "Tue, 07 May 2024 07:08:09 GMT", "Tue, 07 May 2024 08:08:09 GMT")
 	if mask(one) != mask(two) || mask(one+one) != mask(two)+mask(one) {
 		t.Errorf("only the date differs, but %s", difference(mask(one), mask(two)))
+	}
+	const aged = "HTTP/1.1 200 OK\r\nDate: %s\r\nCache-Control: max-age=%d\r\nExpires: Thu, 04 May 2034 07:08:09 GMT\r\n\r\n"
+	at := func(second, age int) string {
+		return fmt.Sprintf(aged, fmt.Sprintf("Thu, 04 May 2034 07:08:%02d GMT", second), age)
+	}
+	if mask(at(1, 8)) != mask(at(3, 6)) || mask(at(1, 8)) == mask(at(3, 7)) {
+		t.Error("the age is not seen to go with the date")
 	}
 	for _, other := range []string{
 		fmt.Sprintf(dated, "Mon, 06 May 2024 07:08:09 GMT", "Mon, 06 May 2024 08:08:10 GMT"), fmt.Sprintf(dated, "yesterday", "never"),
