@@ -43,7 +43,7 @@ func (s *stage) wrk(sv *server, w *compare.Workload, d time.Duration) (m compare
 	}
 	seconds := got.Duration / 1e6
 	return compare.Sample{
-		Requests: got.Requests / seconds, Bits: 8 * got.Bytes / seconds, P50: got.P50, P99: got.P99, P999: got.P999, Errors: int(got.Errors),
+		Requests: got.Requests / seconds, All: got.Requests, Bits: 8 * got.Bytes / seconds, P50: got.P50, P99: got.P99, P999: got.P999, Errors: int(got.Errors),
 	}
 }
 
@@ -107,7 +107,7 @@ func sampleOf(r *xload.Result) (m compare.Sample) {
 	for _, n := range r.Errors {
 		m.Errors += int(n)
 	}
-	m.Requests, m.Bits, m.Offered = r.Rate, r.Gbits*1e9, r.Offered
+	m.Requests, m.All, m.Bits, m.Offered = r.Rate, float64(r.All), r.Gbits*1e9, r.Offered
 	m.P50, m.P99, m.P999 = r.Latency.P50*1e6, r.Latency.P99*1e6, r.Latency.P999*1e6
 	m.Limited = r.Limit.By == xload.ByGenerator
 	return m

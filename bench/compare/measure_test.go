@@ -1,7 +1,6 @@
 package compare_test
 
 import (
-	"math"
 	"time"
 
 	"github.com/xhttpd/xhttpd/bench/compare"
@@ -60,11 +59,11 @@ func (s *stage) load(sv *server, w *compare.Workload) compare.Sample {
 	var before, after cores.Times
 	var busy, used float64
 	answers := &share{s: s, sv: sv}
+	answers.begin() // not while the server's core is busy: that takes long then
 	watched := make(chan struct{})
 	go func() { // a little after its beginning to a little before its end
 		defer close(watched)
 		time.Sleep(warm + d/8)
-		answers.begin()
 		before, busy = s.look(), s.spent(sv)
 		time.Sleep(d * 6 / 8)
 		after, busy = s.look(), s.spent(sv)-busy
@@ -79,9 +78,6 @@ func (s *stage) load(sv *server, w *compare.Workload) compare.Sample {
 	<-watched
 	time.Sleep(200 * time.Millisecond) // answers of the XDP program are counted when their connections are over
 	answers.end()
-	if answers.seconds = (d * 7 / 8).Seconds(); w.Client == "wrk" {
-		answers.seconds = math.Ceil((d + warm).Seconds()) - (warm + d/8).Seconds()
-	}
 	if m.Requests == 0 {
 		s.Logf("%s: nothing was answered: %s", sv.name, w)
 		if compare.Own(sv.name) || w.Kind != compare.Half { // a slow server, offered many times what it can do
@@ -105,21 +101,13 @@ func (s *stage) load(sv *server, w *compare.Workload) compare.Sample {
 type share struct {
 	s                   *stage
 	sv                  *server
-	began               time.Time
-	seconds             float64
-	answers, left, over float64 // in that time: responses; connections left to Apache for the length of a response, or handed over at all
+	answers, left, over float64 // in a run, with its warm-up: responses; connections left to Apache for the length of a response, or handed over at all
 	unseen              float64 // connections left to Apache without a look at their requests
 }
 
-func (h *share) begin() {
-	h.began = time.Now()
-	h.count(-1)
-}
+func (h *share) begin() { h.count(-1) }
 
-func (h *share) end() {
-	h.seconds = time.Since(h.began).Seconds()
-	h.count(1)
-}
+func (h *share) end() { h.count(1) }
 
 func (h *share) count(sign float64) {
 	if compare.Own(h.sv.name) {
@@ -138,7 +126,7 @@ func (h *share) judge(w *compare.Workload, m *compare.Sample) {
 	if !compare.Own(h.sv.name) {
 		return
 	}
-	requests := m.Requests * h.seconds
+	requests := m.All
 	m.Own = h.answers / requests
 	// A connection that was left is Apache's for good, and the first ones were before.
 	long := compare.Sizes()[w.Object] >= 100<<10

@@ -11,6 +11,7 @@ import (
 // Sample is what one round found. What a kind of work does not tell is 0.
 type Sample struct {
 	Requests  float64 `json:"requests"`          // in a second
+	All       float64 `json:"-"`                 // requests, those of the warm-up too
 	Offered   float64 `json:"offered,omitempty"` // in a second, of an open loop
 	Bits      float64 `json:"bits"`              // of bodies and header sections, in a second
 	P50       float64 `json:"p50"`               // latency, µs

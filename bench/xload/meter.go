@@ -42,6 +42,7 @@ type meter struct {
 	connect  *hdrhistogram.Histogram
 	classes  []class
 	received uint64 // octets, also of heads, in the measured time
+	all      uint64 // requests that were answered as expected, whenever they were intended
 	batches  uint64 // of frames
 	frames   uint64
 	maxLate  int64
@@ -84,6 +85,9 @@ func (m *meter) begin(from, to int64) {
 
 // done counts a request that has come to its end at now.
 func (m *meter) done(intended, now int64, of int, octets int64, why Reason) {
+	if why == OK {
+		m.all++
+	}
 	if intended < m.from || intended >= m.to {
 		return
 	}

@@ -17,6 +17,7 @@ type Result struct {
 	NewEach     bool    `json:"new_connection_each"`
 
 	Requests uint64            `json:"requests"` // answered as expected
+	All      uint64            `json:"requests_of_warmup_too"`
 	Rate     float64           `json:"requests_per_second"`
 	Gbits    float64           `json:"gbit_per_second"` // of bodies and heads
 	Octets   uint64            `json:"body_octets"`
@@ -143,7 +144,7 @@ func (r *runner) finish(res *Result, before tcpclient.Counters) {
 			g.fail(int32(u), Timeout)
 		}
 	}
-	res.Requests, res.Octets, res.Errors = m.Done, m.Octets, map[string]uint64{}
+	res.Requests, res.All, res.Octets, res.Errors = m.Done, m.all, m.Octets, map[string]uint64{}
 	for why, n := range m.Errors {
 		if n > 0 {
 			res.Errors[Reason(why).String()] = n
