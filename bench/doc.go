@@ -5,7 +5,8 @@
 //
 // Beside it, flood has hostile clients (scripts/bench-flood measures how others fare beside them), impair is a path that can be
 // made bad, tcp sets our TCP beside the kernel's over it (scripts/bench-tcp), compare sets the whole beside other servers (scripts/bench),
-// and xload makes load by AF_XDP (command cmd/xload; scripts/bench-xload sets it beside wrk).
+// and xload makes load by AF_XDP (command cmd/xload; scripts/bench-xload sets it beside wrk). Package cores keeps each
+// side on a core of its own, made says of which commit and kernel results are.
 //
 // Compare figures of one run only. Why the server has rings of its own, whatever the figures, is in ARCHITECTURE.md.
 package bench
