@@ -134,6 +134,31 @@ func (n *loan) ask(edits ...func(*segment)) []byte {
 	return n.l.segment(n.is4, append(all, edits...)...)
 }
 
+// ambiguous is a segment with the request, whose checksum is whole and the pseudo-header's sum.
+func (n *loan) ambiguous(t *testing.T) []byte {
+	t.Helper()
+	at := 14 + 40 + 16
+	if n.is4 {
+		at = 14 + 20 + 16
+	}
+	whole := n.ask(timestamps(1<<16, 9))
+	left := bytes.Clone(whole)
+	leavePseudoSum(left, n.is4)
+	// What must be added to the data, in one's complement, so that the one becomes the other.
+	x := uint32(binary.BigEndian.Uint16(whole[at:])) + uint32(^binary.BigEndian.Uint16(left[at:]))
+	x = x&0xffff + x>>16
+	whole = n.ask(timestamps(1<<16+x, 9))
+	var p wire.Packet
+	if problem := wire.Parse(whole, &p); problem != wire.OK || !p.Partial {
+		t.Fatalf("%v, partial %t", problem, p.Partial)
+	}
+	wire.Finish(whole)
+	if !bytes.Equal(whole[at:at+2], left[at:at+2]) {
+		t.Fatal("the checksum is not whole")
+	}
+	return whole
+}
+
 // want is the frame of the answer, with a TSval.
 func (n *loan) want(tsval, tsecr uint32, partial bool) []byte {
 	var o wire.Options
@@ -263,6 +288,7 @@ func testSteerLending(t *testing.T) {
 			{"an answer that counts, on a connection without a limit", change(func() { n.ready.MaxDigits = 1 })},
 			{"too many to count", change(func() { n.lent.Answered = 0x7fff })},
 			{"a wrong checksum", func() []byte { return patch(whole, tcpAt+16, whole[tcpAt+16]+1) }},
+			{"a checksum that is whole, and looks as if the device were to finish it", func() []byte { return n.ambiguous(t) }},
 			{"for another station", func() []byte { return patch(whole, 0, 2, 9, 9, 9, 9, 9) }},
 		} {
 			was := *n
@@ -429,6 +455,7 @@ func testSteerAcknowledged(t *testing.T) {
 			{"SACK", ack(func(s *segment) { s.tcp.Options = append(s.tcp.Options, s.tcp.Options[0], s.tcp.Options[0], sack) })},
 			{"a wrong checksum", func() []byte { return patch(whole, tcpAt+16, whole[tcpAt+16]+1) }},
 			{"another window than was summed", func() []byte { return patch(whole, tcpAt+14, whole[tcpAt+14]+1) }},
+			{"a checksum that is whole, and looks as if the device were to finish it", func() []byte { return n.ambiguous(t) }},
 			{"for another station", func() []byte { return patch(whole, 0, 2, 9, 9, 9, 9, 9) }},
 			{"IPv4's own checksum, or not", func() []byte {
 				if is4 {

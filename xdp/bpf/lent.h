@@ -122,7 +122,7 @@ static __always_inline __u64 pseudo_sum(const struct packet *p, __u32 len)
 /*
  * segment_read() reads a segment with a TCP header of header_len octets, 20, or 32 with timestamps as everybody writes them, whose
  * payload has a sum. It reports whether it is addressed to us and whole, as wire.Parse sees it: a checksum that is left to the
- * device is the pseudo-header's sum.
+ * device is the pseudo-header's sum. One in 65,536 is that and whole, too. Then nobody can tell how to answer, and it is user space's.
  */
 static __always_inline int segment_read(void *data, void *data_end, const struct packet *p, __u32 header_len, __u16 payload_sum, struct said *s)
 {
@@ -148,13 +148,11 @@ static __always_inline int segment_read(void *data, void *data_end, const struct
 	}
 	sum = pseudo_sum(p, header_len + p->payload_len);
 	s->partial = tcp->check == fold(sum);
-	if (!s->partial) {
-		sum = sum_words(tcp, sizeof(*tcp), sum + payload_sum);
-		if (header_len == 32)
-			sum = sum_words(t, 12, sum);
-		if (fold(sum) != 0xffff)
-			return 0;
-	}
+	sum = sum_words(tcp, sizeof(*tcp), sum + payload_sum);
+	if (header_len == 32)
+		sum = sum_words(t, 12, sum);
+	if (s->partial == (fold(sum) == 0xffff))
+		return 0;
 	s->window = bpf_ntohs(tcp->window);
 	return 1;
 }
