@@ -67,22 +67,25 @@ type Cache struct {
 	filled atomic.Uint64 // objects that were taken
 	agents atomic.Pointer[agents]
 
-	mu      sync.Mutex // everything below; never held while a packet waits
-	site    *Site
-	sites   map[string]bool // by Site.Hosts
-	roots   []*root
-	objects map[string]*Object // by key
-	bodies  map[bodyKey]*body
-	filling map[string]string   // the key of what is being filled: by its wide key while it may be good for that, or by the key itself
-	behind  map[string][]string // keys that are wanted, too, by the wide key of filling
-	waiting int64               // octets of bodies that wait for a second look
-	bytes   int64
-	hand    []*Object // eviction's clock; dropped objects leave it when the hand comes by
-	names   map[string]map[*Object]struct{}
-	named   names
-	watch   *watcher
-	refused map[string]refusal
-	stats   Stats
+	mu        sync.Mutex // everything below; never held while a packet waits
+	site      *Site
+	sites     map[string]bool // by Site.Hosts
+	roots     []*root
+	objects   map[string]*Object   // by key
+	unwatched map[*Object]struct{} // of those, the ones of whose changes the kernel does not tell
+	bodies    map[bodyKey]*body
+	filling   map[string]string   // the key of what is being filled: by its wide key while it may be good for that, or by the key itself
+	behind    map[string][]string // keys that are wanted, too, by the wide key of filling
+	waiting   int64               // octets of bodies that wait for a second look
+	bytes     int64
+	hand      []*Object // eviction's clock; dropped objects leave it when the hand comes by
+	renewed   uint      // of hand, in turn
+	names     map[string]map[*Object]struct{}
+	named     names
+	watch     *watcher
+	refused   map[string]refusal
+	stats     Stats
+	signs     signs
 }
 
 // life is what the cache notes of an object.
@@ -90,6 +93,7 @@ type life struct {
 	site     *Site // that it was begun for
 	ways     []way
 	dirs     []string  // directories that are watched for it
+	signs    []*sign   // by which a sweep sees what makes no event
 	due      time.Time // to be proven again
 	idle     uint8     // how often that was done since somebody asked
 	renewing bool      // that is under way
@@ -122,8 +126,8 @@ func New(opts Options) (*Cache, error) {
 		opts: opts, table: newTable(), wants: make(chan string, maxWants), todo: make(chan string, maxTodo), looks: make(chan look, maxLooks),
 		large:   make(chan string, maxLarge),
 		proofs:  rate.NewLimiter(rate.Limit(opts.ProofRate), opts.ProofRate),
-		objects: map[string]*Object{}, bodies: map[bodyKey]*body{}, filling: map[string]string{}, behind: map[string][]string{},
-		names: map[string]map[*Object]struct{}{}, named: newNames(), refused: map[string]refusal{},
+		objects: map[string]*Object{}, unwatched: map[*Object]struct{}{}, bodies: map[bodyKey]*body{}, filling: map[string]string{}, behind: map[string][]string{},
+		names: map[string]map[*Object]struct{}{}, named: newNames(), refused: map[string]refusal{}, signs: newSigns(),
 	}
 	if opts.Backend == nil {
 		var err error
@@ -261,6 +265,9 @@ func (c *Cache) insert(o *Object) bool {
 	c.hand = append(c.hand, o)
 	c.table.set(o, len(c.objects))
 	o.life.held = true
+	if !o.life.watched {
+		c.unwatched[o] = struct{}{}
+	}
 	c.schedule(o)
 	c.filled.Add(1)
 	return true
@@ -298,6 +305,7 @@ func (c *Cache) drop(o *Object) {
 	o.life.held = false
 	c.table.remove(o)
 	delete(c.objects, o.key)
+	delete(c.unwatched, o)
 	c.bytes -= o.overhead()
 	c.unuse(o.body)
 	if len(c.hand) > 2*len(c.objects)+64 {

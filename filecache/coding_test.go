@@ -157,7 +157,7 @@ func TestAnyCodingBeside(t *testing.T) {
 		t.Fatal(why)
 	}
 	s.put("a.png.br", "x")
-	if s.sweep(nil); s.look("/a.png") != nil {
+	if s.sweep(); s.look("/a.png") != nil {
 		t.Error("it is still held")
 	}
 }

@@ -22,7 +22,7 @@
 //
 //	key.go, agent.go, admit.go  by what an object is found, and what may be asked for at all
 //	fill.go, look.go            the queues
-//	walk.go, watch.go           the file and its way
+//	walk.go, watch.go, sweep.go the file and its way
 //	ask.go, answer.go, prove.go what the server behind says
 //	template.go                 octets of one answer ─▶ what all have in common
 //	object.go                   ─▶ octets of each response

@@ -73,7 +73,7 @@ func (c *Cache) begin(key string) bool {
 	defer c.mu.Unlock()
 	for _, k := range []string{wide(key), key} {
 		if o := c.objects[k]; o != nil {
-			c.renew(o)
+			c.renew(o, time.Now())
 			return false
 		}
 		if by := c.filling[k]; by != "" {

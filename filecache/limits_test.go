@@ -43,8 +43,8 @@ func TestBudget(t *testing.T) {
 			s.mu.Lock()
 			s.dropAll()
 			s.mu.Unlock()
-			if st := s.Stats(); st.Bytes != 0 || st.Objects != 0 || len(s.names) != 0 {
-				t.Errorf("left over: %+v, %d names", st, len(s.names))
+			if st := s.Stats(); st.Bytes != 0 || st.Objects != 0 || len(s.names) != 0 || len(s.unwatched) != 0 {
+				t.Errorf("left over: %+v, %d names, %d that nobody watches", st, len(s.names), len(s.unwatched))
 			}
 		})
 	}

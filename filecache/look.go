@@ -74,9 +74,8 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// renew has o proven again if that is due. If nobody has asked for it in a long time, it is given up. The caller holds the lock.
-func (c *Cache) renew(o *Object) {
-	now := time.Now()
+// renew has o proven again if that is due now. If nobody has asked for it in a long time, it is given up. The caller holds the lock.
+func (c *Cache) renew(o *Object, now time.Time) {
 	if c.opts.Backend == nil || o.life.renewing || now.Before(o.life.due) {
 		return
 	}

@@ -477,7 +477,7 @@ func TestCompressedBeforehand(t *testing.T) {
 				change(s)
 				s.until("the object is gone", func() bool {
 					if !events {
-						s.sweep(nil)
+						s.sweep()
 					}
 					return s.Lookup(address, r) != o
 				})
@@ -495,7 +495,7 @@ func TestHtaccessOfProven(t *testing.T) {
 		"changes":        {func(s *stage) { s.put("d/.htaccess", "x") }, func(s *stage) { s.put("d/.htaccess", "y") }},
 		"closes":         {func(s *stage) { s.put("d/.htaccess", "x") }, func(s *stage) { s.must(os.Chmod(s.root+"/d/.htaccess", 0)) }},
 		"above, comes":   {func(*stage) {}, func(s *stage) { s.put("../.htaccess", "x") }},
-		"above, changes": {func(s *stage) { s.put("../.htaccess", "x"); s.sweep(nil) }, func(s *stage) { s.put("../.htaccess", "y") }},
+		"above, changes": {func(s *stage) { s.put("../.htaccess", "x"); s.sweep() }, func(s *stage) { s.put("../.htaccess", "y") }},
 		"root's changes": {func(s *stage) { s.put(".htaccess", "x") }, func(s *stage) { s.put(".htaccess", "y") }},
 	} {
 		for _, events := range []bool{true, false} {
@@ -515,7 +515,7 @@ func TestHtaccessOfProven(t *testing.T) {
 				c.change(s)
 				s.until("the object is gone", func() bool {
 					if !events || strings.HasPrefix(name, "above") { // of those, only a look tells
-						s.sweep(nil)
+						s.sweep()
 					}
 					return s.look("/d/a.png") != o
 				})
@@ -539,7 +539,7 @@ func TestSameFileInTwoRoots(t *testing.T) {
 			t.Fatal(why)
 		}
 		s.must(os.Remove([]string{s.root, other}[k] + "/a.png"))
-		s.sweep(nil)
+		s.sweep()
 		if s.look("/a.png") != nil {
 			t.Errorf("file %d is gone, and the object is not", k)
 		}

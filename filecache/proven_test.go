@@ -99,7 +99,7 @@ func TestGivenUp(t *testing.T) {
 		defer s.mu.Unlock()
 		for _, o := range s.objects {
 			o.life.due, o.life.renewing = time.Time{}, false
-			s.renew(o)
+			s.renew(o, time.Now())
 		}
 		return len(s.objects) > 0
 	}

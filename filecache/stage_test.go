@@ -2,6 +2,7 @@ package filecache
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"os"
@@ -16,17 +17,17 @@ import (
 
 // stage is a cache over a directory of the test's.
 type stage struct {
-	*testing.T
+	testing.TB
 	*Cache
 	root string
 }
 
-func newStage(t *testing.T, change func(*Options)) *stage {
+func newStage(t testing.TB, change func(*Options)) *stage {
 	t.Helper()
 	dir := t.TempDir()
 	root := filepath.Join(dir, "root")
 	types := filepath.Join(dir, "types")
-	s := &stage{T: t, root: root}
+	s := &stage{TB: t, root: root}
 	s.must(os.Mkdir(root, 0o755))
 	s.must(os.WriteFile(types, []byte("text/plain txt text\nimage/png png\napplication/gzip gz\n"), 0o600))
 	opts := Options{Site: Site{Roots: []Root{{"/", root}}}, MimeTypes: types, KeepAliveRequests: 100}
@@ -118,6 +119,20 @@ func (s *stage) until(what string, ok func() bool) {
 	}
 }
 
+// hundreds returns a stage with n objects, a hundred in each directory, of whose changes the kernel tells.
+func hundreds(t testing.TB, n int) *stage {
+	s := newStage(t, nil)
+	s.events()
+	name := func(k int) string { return fmt.Sprintf("d/%d/%d.txt", k/100, k) }
+	for k := range n {
+		s.put(name(k), "x")
+	}
+	for k := range n {
+		s.until(name(k)+" is taken", func() bool { return s.fill("/"+name(k)) == Taken })
+	}
+	return s
+}
+
 func (s *stage) filled(target string) {
 	s.Helper()
 	s.until(target+" is filled", func() bool {
@@ -194,7 +209,7 @@ func TestChangesDrop(t *testing.T) {
 				change(s)
 				s.until("the object is gone", func() bool {
 					if !events {
-						s.sweep(nil)
+						s.sweep()
 					}
 					return s.look("/d/a.txt") != o
 				})

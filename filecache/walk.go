@@ -369,6 +369,8 @@ func (r *root) judgeDir(rel string, w *walked) (path string, id fileID, rules st
 		var st unix.Stat_t
 		switch err := unix.Fstatat(fd, name, &st, 0); {
 		case errors.Is(err, unix.ENOENT):
+			// What a link leads to may come elsewhere.
+			w.hidden = w.hidden || unix.Fstatat(fd, name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil
 			continue
 		case err != nil:
 			return path, id, rules, Unreadable

@@ -5,32 +5,61 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"time"
 
 	"github.com/fsnotify/fsnotify"
 	"golang.org/x/sys/unix"
 )
 
-// Two things tell of changes: the kernel's events, at once, and a sweep that walks the way to each object again. The
-// sweep finds what makes no event (writing through a mapping, network file systems, a full event queue). Objects
-// that only the sweep protects are swept whole every second and may be sweepLimit at most; the others take turns.
-const (
-	sweepEvery = 500 * time.Millisecond
-	sweepLimit = 1000 // objects for each sweep
-)
-
 // watcher counts who needs which directory watched.
 type watcher struct {
 	*fsnotify.Watcher
-	users map[string]int
+	dirs   map[string]*watchedDir
+	inodes map[inode]string // which directory it is
 }
+
+type watchedDir struct {
+	inode
+	users int
+}
+
+type inode struct{ dev, ino uint64 }
 
 func newWatcher() (*watcher, error) {
 	w, err := fsnotify.NewBufferedWatcher(4096)
 	if err != nil {
 		return nil, fmt.Errorf("watch files: %w", err)
 	}
-	return &watcher{w, map[string]int{}}, nil
+	return &watcher{w, map[string]*watchedDir{}, map[inode]string{}}, nil
+}
+
+// use has the kernel tell of what happens in dir. It reports false if it can't. Of a directory that is mounted in two places, it tells under one name
+// only: an inode has one watch.
+func (w *watcher) use(dir string) bool {
+	d := w.dirs[dir]
+	if d == nil {
+		var st unix.Stat_t
+		if remote(dir) || unix.Stat(dir, &st) != nil {
+			return false
+		}
+		d = &watchedDir{inode: inode{st.Dev, st.Ino}}
+		if w.inodes[d.inode] != "" || w.Add(dir) != nil {
+			return false
+		}
+		w.dirs[dir], w.inodes[d.inode] = d, dir
+	}
+	d.users++
+	return true
+}
+
+// leave undoes use.
+func (w *watcher) leave(dir string) {
+	d := w.dirs[dir]
+	if d.users--; d.users > 0 {
+		return
+	}
+	delete(w.dirs, dir)
+	delete(w.inodes, d.inode)
+	w.Remove(dir) //nolint:errcheck // gone already if the directory is
 }
 
 // note registers the names of o, before the server behind is asked and the file is read. It refuses what would be one too many: of the
@@ -55,24 +84,20 @@ func (c *Cache) note(o *Object) Refusal {
 		}
 		o.life.watched = o.life.watched && !w.hidden
 		for _, dir := range w.dirs {
-			if c.watch == nil || c.watch.users[dir] == 0 && (remote(dir) || c.watch.Add(dir) != nil) {
+			if c.watch == nil || !c.watch.use(dir) {
 				o.life.watched = false
 				continue
 			}
-			c.watch.users[dir]++
 			o.life.dirs = append(o.life.dirs, dir)
 		}
 	}
 	if o.life.watched {
+		o.life.signs, o.life.watched = c.signs.of(o.life.ways)
+	}
+	if o.life.watched {
 		return Taken
 	}
-	n := 0
-	for _, other := range c.objects {
-		if !other.life.watched {
-			n++
-		}
-	}
-	if n >= sweepLimit {
+	if len(c.unwatched) >= maxUnwatched {
 		return Unwatched
 	}
 	return Taken
@@ -86,7 +111,7 @@ func remote(dir string) bool {
 	}
 	switch uint64(st.Type) & 0xffffffff {
 	case unix.NFS_SUPER_MAGIC, unix.SMB_SUPER_MAGIC, unix.SMB2_SUPER_MAGIC, unix.CIFS_SUPER_MAGIC, unix.FUSE_SUPER_MAGIC,
-		unix.CEPH_SUPER_MAGIC, unix.V9FS_MAGIC, unix.AFS_SUPER_MAGIC, unix.CODA_SUPER_MAGIC:
+		unix.CEPH_SUPER_MAGIC, unix.OCFS2_SUPER_MAGIC, unix.V9FS_MAGIC, unix.AFS_SUPER_MAGIC, unix.CODA_SUPER_MAGIC:
 		return true
 	}
 	return false
@@ -115,14 +140,12 @@ func (c *Cache) forget(o *Object) {
 			}
 		}
 	}
+	c.signs.leave(o.life.signs)
 	for _, dir := range o.life.dirs {
 		if c.watch == nil {
 			break
 		}
-		if c.watch.users[dir]--; c.watch.users[dir] <= 0 {
-			delete(c.watch.users, dir)
-			c.watch.Remove(dir) //nolint:errcheck // gone already if the directory is
-		}
+		c.watch.leave(dir)
 	}
 }
 
@@ -155,61 +178,6 @@ func (c *Cache) changed(name string) {
 		if o.life.held {
 			c.stats.Changed++
 		}
-		c.drop(o)
-	}
-}
-
-func (c *Cache) sweepLoop(ctx context.Context) {
-	tick := time.NewTicker(sweepEvery)
-	defer tick.Stop()
-	var turn []*Object
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			turn = c.sweep(turn)
-		}
-	}
-}
-
-// sweep walks the way to the objects that nothing else protects, and to the next of the others. It returns those
-// whose turn has not come. It also has the objects proven again that are due.
-func (c *Cache) sweep(turn []*Object) []*Object {
-	c.reopenRoots()
-	var now []*Object
-	c.mu.Lock()
-	if len(turn) == 0 {
-		for _, o := range c.objects {
-			if o.life.watched {
-				turn = append(turn, o)
-			}
-		}
-	}
-	for _, o := range c.objects {
-		if !o.life.watched {
-			now = append(now, o)
-		}
-		c.renew(o)
-	}
-	c.mu.Unlock()
-	n := min(len(turn), max(0, sweepLimit-len(now)))
-	now = append(now, turn[:n]...)
-	for _, o := range now {
-		c.check(o)
-	}
-	return turn[n:]
-}
-
-// check drops o if a walk to its file finds another one, or another way.
-func (c *Cache) check(o *Object) {
-	if c.unchanged(o) {
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if o.life.held {
-		c.stats.Changed++
 		c.drop(o)
 	}
 }
