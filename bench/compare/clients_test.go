@@ -70,11 +70,14 @@ func (s *stage) url(sv *server, w *compare.Workload) string {
 	return fmt.Sprintf("http://%s/%s.bin", sv.at.IPv4, w.Object)
 }
 
+// ringSize is how many frames may wait for xload.
+const ringSize = "16384"
+
 // generator is how xload is called for a work. It spins: at a few connections its own sleep would be what is measured.
 func (s *stage) generator(sv *server, w *compare.Workload, command string, d time.Duration) []string {
 	s.Helper()
 	args := append(cores.On(cores.Client), s.build("xload", "../cmd/xload"), command, "-q", "--json", "-", "-i", sv.client.Interface,
-		"-c", fmt.Sprint(w.Conns), "-d", d.String(), "--warmup", warmup(w).String(), "--spin", "1ms", "--ring", "16384", "--timestamps", "--source", sv.source()+"/32", "--ports", "1024-65535")
+		"-c", fmt.Sprint(w.Conns), "-d", d.String(), "--warmup", warmup(w).String(), "--spin", "1ms", "--ring", ringSize, "--timestamps", "--source", sv.source()+"/32", "--ports", "1024-65535")
 	if w.New {
 		args = append(args, "-n")
 	}

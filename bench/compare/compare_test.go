@@ -27,7 +27,7 @@ var (
 	work     = flag.String("work", "1k/64", "OBJECT/CONNECTIONS[/OPTION]..., see ParseWorkload")
 	rounds   = flag.Int("rounds", 3, "how often each is measured")
 	duration = flag.Duration("duration", 1500*time.Millisecond, "how long each is measured")
-	layout   = flag.String("layout", nstest.Interrupts, "how packets are received: interrupts, threads, plain")
+	layout   = flag.String("layout", wire, "where packets are received: wire, plain")
 	command  = flag.String("command", "", "what was called, for the results")
 	variants = map[string][]string{} // arguments of xhttpd by the name that the server has here
 	order    []string                // of the variants
@@ -46,6 +46,12 @@ func init() {
 		return nil
 	})
 }
+
+// Layouts: each side receives on its own core, or as a veth pair does of itself, on the core of the other.
+const (
+	wire  = "wire"
+	plain = "plain"
+)
 
 // stage is where a benchmark runs.
 type stage struct {
@@ -119,10 +125,14 @@ func BenchmarkCompare(b *testing.B) {
 	if runtime.NumCPU() < 2 {
 		b.Skip("needs two cores, one for the client and one for the server")
 	}
+	if *layout != wire && *layout != plain {
+		b.Fatalf("no layout is called %q", *layout)
+	}
 	results := &compare.Results{
 		Command: "scripts/bench " + *command, Date: time.Now().UTC().Format("2006-01-02"), CPUs: runtime.NumCPU(), Kernel: made.Kernel(), Commit: made.Commit(),
 		Layout: *layout,
 	}
+	widen(b)
 	all := workloads(b)
 	var beds []compare.Bed
 	for _, w := range all {

@@ -5,13 +5,11 @@
 // machine that others disturb is the processor time for a request.
 //
 // Where packets are received decides much of what is measured. A veth pair receives on the sender's core: then the client's core does the server's work, the server's the client's,
-// and no figure tells the one from the other. So what comes to the server is received on its own core (nstest.Steer): by receive packet steering where the kernel's TCP
-// receives, which is an interrupt there; where an XDP program is attached, by the thread of the kernel that polls for the interface. That thread comes before processes (SCHED_FIFO), as an interrupt
-// does: at ordinary rank a process that looks for packets instead of sleeping keeps it from running for the rest of its time slice. It costs a switch of contexts that
-// an interrupt would not; of the servers only xhttpd pays that. What comes to wrk is received on the client's core, too. What comes to xload is not: its XDP program, and the copy into its ring, run on the
-// server's core, in place of what a card's driver would do to send; that is in the figure of every server, for each packet. A thread on the client's core would have to be woken from the
-// server's for each packet that it waits for, at the sender's expense: dear on a virtual machine, not there with a card, and dearest for servers that send one response at a time, so in xhttpd's favour. Flag -layout has
-// the other ways.
+// and no figure tells the one from the other (-layout plain). So there is a wire between them (nstest.Options.Wire): what the client sends is received on the server's core, what the
+// server sends on the client's, both in softirq, as by a network card whose interrupts are bound to the core, with XDP and without. For every server, the server's core has the
+// receiving of its frames and a redirection for each; for what it sends, an interrupt of the client's core whenever that has received all that came before. A card has none of that
+// price, which is some µs on a virtual machine: servers that send one response at a time pay it for each, those that send several at once, as xhttpd does, pay it once. It is in xhttpd's favour
+// at 64 connections.
 //
 // Begin reading at BenchmarkCompare (compare_test.go) and Workload; servers are in servers_test.go, what is measured in measure_test.go, clients in clients_test.go; the aims are in targets.go.
 package compare

@@ -27,7 +27,7 @@ func (s *stage) echo(sv *server, w *compare.Workload) (m compare.Sample) {
 			continue
 		}
 		var end time.Time
-		c := echo.Run(s, e, *layout, compare.Sizes()[w.Object], w.Conns, func(sent int) bool {
+		c := echo.Run(s, e, *layout == wire, compare.Sizes()[w.Object], w.Conns, func(sent int) bool {
 			if sent == 0 {
 				end = time.Now().Add(*duration)
 			}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -20,9 +19,9 @@ func (s *stage) look() cores.Times {
 	return t
 }
 
-// spent returns the processor time that the server's processes have had, and the threads of the kernel that receive for it, seconds.
+// spent returns the processor time that the server's processes have had, seconds.
 func (s *stage) spent(sv *server) (seconds float64) {
-	for _, pid := range slices.Concat(descendants(sv.pids), sv.receivers) {
+	for _, pid := range descendants(sv.pids) {
 		tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid)) //nolint:errcheck // the pattern is right
 		for _, file := range tasks {
 			text, err := os.ReadFile(file)
@@ -50,6 +49,42 @@ func slab(s *stage) (octets float64) {
 		}
 	}
 	return octets
+}
+
+// dropped returns what tells how many frames, until it is called, found the queue full of the core that they were for (net/core/net-procfs.c, softnet_seq_show).
+func dropped(s *stage) func() int {
+	count := func() (sum int) {
+		text, err := os.ReadFile("/proc/net/softnet_stat")
+		s.must(err)
+		for line := range strings.Lines(string(text)) {
+			n, err := strconv.ParseUint(strings.Fields(line)[1], 16, 32)
+			s.must(err)
+			sum += int(n)
+		}
+		return sum
+	}
+	before := count()
+	return func() int { return count() - before }
+}
+
+const backlog = "/proc/sys/net/core/netdev_max_backlog"
+
+// widen gives these queues, which hold 1,000 frames, room for as many as xload's ring has: what bursts of long objects lose there would be losses of no network's. It is one
+// setting of the whole machine's, and is put back.
+func widen(t testing.TB) {
+	t.Helper()
+	before, err := os.ReadFile(backlog)
+	if err == nil {
+		err = os.WriteFile(backlog, []byte(ringSize), 0)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.WriteFile(backlog, before, 0); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // descendants returns processes with all theirs.

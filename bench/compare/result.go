@@ -18,13 +18,14 @@ type Sample struct {
 	P99       float64 `json:"p99"`
 	P999      float64 `json:"p999"`
 	CPU       float64 `json:"cpu"`              // of the server's core for a request, µs: process, system and softirq
-	Process   float64 `json:"process"`          // of that, what the server's processes, and a thread that receives for it, had on whatever core
+	Process   float64 `json:"process"`          // of that, what the server's processes had on whatever core
 	Memory    float64 `json:"memory"`           // of the server's processes, MiB (proportional set size)
 	Each      float64 `json:"each,omitempty"`   // memory for each connection, the kernel's included, octets
 	Busy      float64 `json:"busy,omitempty"`   // share of a core that the server's processes had while nobody asked
 	Own       float64 `json:"own,omitempty"`    // share of the requests that xhttpd answered itself
 	Unseen    float64 `json:"unseen,omitempty"` // connections that xhttpd left to the server behind without a look at their requests, for a request
 	Errors    int     `json:"errors,omitempty"`
+	Dropped   int     `json:"dropped,omitempty"`   // frames that found the queue of the core that receives them full
 	Disturbed bool    `json:"disturbed,omitempty"` // by others on this machine or its host
 	Limited   bool    `json:"limited,omitempty"`   // the client says that it, not the server, was the limit
 	Left      bool    `json:"left,omitempty"`      // by xhttpd to the server behind, for the length of the response

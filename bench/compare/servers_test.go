@@ -22,15 +22,14 @@ import (
 
 // server is one that runs on a stage of its own.
 type server struct {
-	name      string
-	client    *nstest.NS
-	at        *nstest.NS
-	pids      []int
-	receivers []int        // threads of the kernel that receive for it
-	on        []string     // the command that keeps it on its cores
-	bed       *testbed.Bed // of xhttpd, and of Apache alone
-	asked     int          // how often xload was called
-	cold      float64      // memory before anybody asked for anything, MiB
+	name   string
+	client *nstest.NS
+	at     *nstest.NS
+	pids   []int
+	on     []string     // the command that keeps it on its cores
+	bed    *testbed.Bed // of xhttpd, and of Apache alone
+	asked  int          // how often xload was called
+	cold   float64      // memory before anybody asked for anything, MiB
 }
 
 // starters start each server on the address of a namespace, with the files of root. Each is set up as its own documentation advises
@@ -207,7 +206,10 @@ func (s *stage) start(name string, bed compare.Bed) *server {
 	sv := &server{name: name, on: cores.On(cores.Server)}
 	receive := []int{cores.Server}
 	if bed.Queues > 1 { // the client's core is one of the server's, too
-		sv.on, receive = nil, []int{cores.Server, cores.Client}
+		sv.on, receive = nil, []int{cores.Client, cores.Server}
+	}
+	if *layout == wire {
+		opts.Wire = nstest.Cores{{cores.Client}, receive}
 	}
 	kind := name
 	if compare.Own(name) {
@@ -232,10 +234,6 @@ func (s *stage) start(name string, bed compare.Bed) *server {
 	}
 	starters[kind](s, sv)
 	s.until(name+" answers", func() bool { return s.answers(sv) })
-	if *layout != nstest.Plain {
-		sv.client.Steer(nstest.Stack, cores.Client)
-	}
-	sv.receivers = sv.at.Steer(*layout, receive...)
 	sv.cold = memory(s, sv.pids)
 	return sv
 }

@@ -33,9 +33,9 @@ func (r *Results) scaling() string {
 // Table writes all cells as Markdown, a table for each workload.
 func (r *Results) Table() string {
 	var s strings.Builder
-	fmt.Fprintf(&s, "Made by `%s` on %s, Linux %s, %d CPUs, commit %s; packets received by %s.\n\n", r.Command, r.Date, r.Kernel, r.CPUs, r.Commit, r.Layout)
+	fmt.Fprintf(&s, "Made by `%s` on %s, Linux %s, %d CPUs, commit %s; layout %s.\n\n", r.Command, r.Date, r.Kernel, r.CPUs, r.Commit, r.Layout)
 	s.WriteString("Medians of the rounds (least – greatest); of rounds that were disturbed only if there are no others. CPU is what the server's core spent for a request, softirq\n" +
-		"included; process the part of it that its processes had, and a thread of the kernel that receives for them. Memory is theirs (proportional set size). What is not told is –.\n")
+		"included; process the part of it that its processes had. Memory is theirs (proportional set size). What is not told is –.\n")
 	for _, w := range r.Workloads() {
 		fmt.Fprintf(&s, "\n### %s\n\n", w)
 		s.WriteString("| | requests/s | Gbit/s | CPU, µs | process, µs | p50, µs | p99, µs | p99.9, µs | MiB | rounds | notes |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|\n")
@@ -86,6 +86,8 @@ func (c *Cell) notes() string {
 		{"left to Apache without a look", func(s *Sample) bool { return s.Unseen > 0.01 }},
 		{"disturbed", func(s *Sample) bool { return s.Disturbed }},
 		{"limited by the client", func(s *Sample) bool { return s.Limited }},
+		{"without an answer", (*Sample).silent},
+		{"with frames dropped by the wire", func(s *Sample) bool { return s.Dropped > 0 }},
 		{"with errors", func(s *Sample) bool { return s.Errors > 0 }},
 	} {
 		if n := c.count(note.is); n > 0 {
@@ -94,3 +96,6 @@ func (c *Cell) notes() string {
 	}
 	return strings.Join(all, ", ")
 }
+
+// silent reports whether nothing at all was answered.
+func (s *Sample) silent() bool { return s.Requests == 0 && s.Errors > 0 }

@@ -45,15 +45,18 @@ type Counts struct {
 	CPU          float64 // of the server's core, seconds
 }
 
-// Run opens an engine on a pair of namespaces of its own, and keeps frames with size octets of payload under way from the client's core until more says
+// Run opens an engine on a pair of namespaces of its own, with or without a wire between that has each receive on its own core, and keeps frames with size octets of payload under way from the client's core until more says
 // that it is enough. The generator is the same for all engines.
-func Run(t testing.TB, e *Engine, layout string, size, underWay int, more func(sent int) bool) Counts {
+func Run(t testing.TB, e *Engine, wired bool, size, underWay int, more func(sent int) bool) Counts {
 	t.Helper()
-	client, server := nstest.Pair(t, nstest.Options{WireLike: true})
+	opts := nstest.Options{WireLike: true}
+	if wired {
+		opts.Wire = nstest.Cores{{cores.Client}, {cores.Server}}
+	}
+	client, server := nstest.Pair(t, opts)
 	run := e.Open(t, server)
 	socket, done := openOwn(t, client, generated)
 	defer done()
-	server.Steer(layout, cores.Server)
 	g := &generator{socket: socket, frame: segment(t, client, server, size), underWay: underWay, more: more}
 	var stop atomic.Bool
 	serving, sending := make(chan struct{}), make(chan struct{})

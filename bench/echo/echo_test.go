@@ -13,7 +13,7 @@ func BenchmarkEcho(b *testing.B) {
 	for _, size := range []int{10, 1024} {
 		for k := range Engines {
 			b.Run(fmt.Sprintf("%s/%d", Engines[k].Name, size), func(b *testing.B) {
-				c := Run(b, &Engines[k], nstest.Interrupts, size, 512, func(sent int) bool { return sent < b.N })
+				c := Run(b, &Engines[k], true, size, 512, func(sent int) bool { return sent < b.N })
 				b.ReportMetric(c.Seconds*1e9/float64(c.Frames), "ns/op")
 				b.ReportMetric(c.CPU*1e9/float64(c.Frames), "cpu-ns/op")
 				b.ReportMetric(float64(c.Lost)/float64(c.Frames), "lost/op")
@@ -29,7 +29,7 @@ func TestEngines(t *testing.T) {
 	for k := range Engines {
 		t.Run(Engines[k].Name, func(t *testing.T) {
 			const want = 10_000
-			if c := Run(t, &Engines[k], nstest.Interrupts, 1024, 64, func(sent int) bool { return sent < want }); c.Frames+c.Lost < want || c.Frames < want/2 {
+			if c := Run(t, &Engines[k], true, 1024, 64, func(sent int) bool { return sent < want }); c.Frames+c.Lost < want || c.Frames < want/2 {
 				t.Errorf("%d frames came back, %d did not", c.Frames, c.Lost)
 			}
 		})

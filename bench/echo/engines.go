@@ -99,6 +99,9 @@ func kernelEcho(t testing.TB, ns *nstest.NS) func(*atomic.Bool) {
 	exchange(34, 36, asm.Half)
 	insns = append(insns, asm.Mov.Imm(asm.R0, xdpTX), asm.Return(), asm.Mov.Imm(asm.R0, xdpPass).WithSymbol("pass"), asm.Return())
 	attach(t, ns, insns)
+	if ns.Wire != nil { // veth takes such frames only where it polls, as it does with a program
+		attach(t, ns.Wire, asm.Instructions{asm.Mov.Imm(asm.R0, xdpPass), asm.Return()})
+	}
 	return func(stop *atomic.Bool) {
 		for !stop.Load() {
 			time.Sleep(time.Millisecond)

@@ -6,5 +6,5 @@
 // Tests that cannot run because they lack privileges are skipped with the name of what is missing. As root, on a kernel that
 // should do, they fail instead (see Require).
 //
-// Begin reading at Pair; Routed puts a router between.
+// Begin reading at Pair; Routed puts a router between, Options.Wire a wire that decides on which core each end receives.
 package nstest

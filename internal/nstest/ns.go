@@ -25,6 +25,7 @@ type NS struct {
 	MAC       net.HardwareAddr
 	IPv4      netip.Addr
 	IPv6      netip.Addr
+	Wire      *NS // what its cable leads to, with that end's interface; nil if that is the other namespace itself
 
 	t      testing.TB
 	handle netns.NsHandle

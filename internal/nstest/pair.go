@@ -10,9 +10,10 @@ import (
 
 // Options of Pair. The zero value is a pair as the kernel makes it, with one queue each way.
 type Options struct {
-	Queues   int  // receive and transmit queues of each end
-	MTU      int  // of each end, octets
-	WireLike bool // no offloads: packets as they would be on a wire, at most MTU long, with full checksums
+	Queues   int   // receive and transmit queues of each end
+	MTU      int   // of each end, octets
+	WireLike bool  // no offloads: packets as they would be on a wire, at most MTU long, with full checksums
+	Wire     Cores // where the first and the second of the namespaces receive, if set; else each does where the other sends
 }
 
 // What each end of a pair is called and has.
@@ -32,7 +33,11 @@ var (
 func Pair(t testing.TB, opts Options) (a, b *NS) {
 	t.Helper()
 	a, b = New(t, "a"), New(t, "b")
-	connect(a, ifname, b, ifname, opts)
+	if opts.Wire[0] != nil {
+		wired(a, b, opts)
+	} else {
+		connect(a, ifname, b, ifname, opts)
+	}
 	for i, n := range []*NS{a, b} {
 		n.setUp(addresses4[i], addresses6[i])
 	}
