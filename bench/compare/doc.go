@@ -8,8 +8,7 @@
 // and no figure tells the one from the other (-layout plain). So there is a wire between them (nstest.Options.Wire): what the client sends is received on the server's core, what the
 // server sends on the client's, both in softirq, as by a network card whose interrupts are bound to the core, with XDP and without. For every server, the server's core has the
 // receiving of its frames and a redirection for each; for what it sends, an interrupt of the client's core whenever that has received all that came before. A card has none of that
-// price, which is some µs on a virtual machine: servers that send one response at a time pay it for each, those that send several at once, as xhttpd does, pay it once. It is in xhttpd's favour
-// at 64 connections.
+// price: servers that send one response at a time pay it for each, those that send several at once, as xhttpd does, pay it once. That is in xhttpd's favour at 64 connections.
 //
 // Begin reading at BenchmarkCompare (compare_test.go) and Workload; servers are in servers_test.go, what is measured in measure_test.go, clients in clients_test.go; the aims are in targets.go.
 package compare

@@ -15,13 +15,9 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 )
 
-const (
-	nic          = 1
-	socketBuffer = 4 << 20 // octets
-)
+const nic = 1
 
-// gVisor serves from a netstack on a packet socket, with the settings that gVisor's own sandbox gives it (runsc/boot/network.go). By a ring of its making (PacketMMap) a
-// stack would be faster, but that has room for 32 frames: of 64 connections that begin at once half lose their SYNs, and ARP loses its answers. The kernel must not have the address. (Its AF_XDP link
+// gVisor serves from a netstack on a packet socket, as gVisor's own sandbox has it. The kernel must not have the address. (Its AF_XDP link
 // was tried: some 1,000 requests in a second, with errors.)
 func gVisor(o *options) error {
 	ifi, err := net.InterfaceByName(o.ifname)
@@ -47,7 +43,7 @@ func newStack(ifi *net.Interface, address [4]byte) (*stack.Stack, error) {
 	}
 	end, err := fdbased.New(&fdbased.Options{
 		FDs: []int{fd}, MTU: uint32(ifi.MTU), EthernetHeader: true, Address: tcpip.LinkAddress(ifi.HardwareAddr),
-		PacketDispatchMode: fdbased.RecvMMsg, RXChecksumOffload: true,
+		PacketDispatchMode: fdbased.PacketMMap, RXChecksumOffload: true,
 	})
 	if err != nil {
 		return nil, err
@@ -79,11 +75,6 @@ func packetSocket(ifindex int) (fd int, err error) {
 	const all = unix.ETH_P_ALL<<8&0xff00 | unix.ETH_P_ALL>>8 // in network order
 	if fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW, all); err != nil {
 		return 0, fmt.Errorf("packet socket: %w", err)
-	}
-	for _, option := range []int{unix.SO_RCVBUFFORCE, unix.SO_SNDBUFFORCE} {
-		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, option, socketBuffer); err != nil {
-			return 0, fmt.Errorf("buffer of packet socket: %w", err)
-		}
 	}
 	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: all, Ifindex: ifindex}); err != nil {
 		return 0, fmt.Errorf("bind packet socket: %w", err)
