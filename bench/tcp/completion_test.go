@@ -42,7 +42,11 @@ func BenchmarkCompletion(b *testing.B) {
 			for _, s := range stages {
 				workers.Go(func() {
 					for c := range todo {
-						s.measure(c, end)
+						if *decided {
+							s.decide(c, end)
+						} else {
+							s.measure(c, end)
+						}
 						if len(c.Kernels) > 0 {
 							fmt.Println(c)
 						}
@@ -50,8 +54,14 @@ func BenchmarkCompletion(b *testing.B) {
 				})
 			}
 			cells := ask(b, cc)
-			for _, c := range slices.Backward(cells) { // the longest first, so that all workers end at about the same time
-				c.Made = how
+			if *decided {
+				cells = begun(b, cells)
+			}
+			if !*decided { // the longest first, so that all workers end at about the same time; -decide decides as many as it can
+				slices.Reverse(cells)
+			}
+			for _, c := range cells {
+				c.made(how)
 				todo <- c
 			}
 			close(todo)
@@ -130,9 +140,11 @@ type round struct {
 	late time.Duration // by how much the path was late at most
 }
 
-// tolerated is by how much the path may be late in a round: what cannot matter beside a round trip.
+// tolerated is by how much the path may be late in a round: what cannot matter beside a round trip, nor beside the time that
+// the object takes at the bottleneck's rate. Frames that are late stay in order, and the shortest time-out is 200 ms.
 func tolerated(c *cell) time.Duration {
-	return max(2*time.Millisecond, time.Duration(c.RTT*float64(time.Millisecond)/10))
+	whole := float64(magnitude(c.Size)) * 8 / *rate * float64(time.Second)
+	return max(2*time.Millisecond, time.Duration(c.RTT*float64(time.Millisecond)/10), time.Duration(whole/200))
 }
 
 // round takes round k of a cell.
@@ -173,14 +185,19 @@ func median(v []float64) float64 {
 }
 
 // ratio is what ours takes for each of the kernel's.
-func (c *cell) ratio() float64 { return median(c.Ours) / median(c.Kernels) }
+func (c *cell) ratio() float64 {
+	ours, kernels := c.counting()
+	return median(ours) / median(kernels)
+}
 
 func (c *cell) String() string {
 	var s strings.Builder
 	fmt.Fprintf(&s, "%s %s, %g ms, loss %g %%, reordering %g %%", c.Control, c.Size, c.RTT, c.Loss, c.Reorder)
 	if len(c.Ours) > 0 {
-		fmt.Fprintf(&s, ": xhttpd %.3f s, kernel %.3f s, ratio %.3f (%d rounds, %d more thrown away)",
-			median(c.Ours), median(c.Kernels), c.ratio(), len(c.Ours), c.Again)
+		ours, kernels := c.counting()
+		low, high := interval(ours, kernels)
+		fmt.Fprintf(&s, ": xhttpd %.3f s, kernel %.3f s, ratio %.3f, %.3f to %.3f, %s (%d rounds, %d more thrown away)",
+			median(ours), median(kernels), c.ratio(), low, high, c.verdict(), len(ours), len(c.Ours)-len(ours)+c.Again)
 	}
 	return s.String()
 }

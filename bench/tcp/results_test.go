@@ -107,21 +107,48 @@ func distinct[T comparable](cells []*cell, of func(*cell) T) (all []T) {
 	return all
 }
 
+// commands returns those that measured cells.
+func commands(cells []*cell) []string {
+	var all []*cell
+	for _, c := range cells {
+		for _, made := range strings.Split(c.Made, "; ") {
+			all = append(all, &cell{Made: made})
+		}
+	}
+	return distinct(all, func(c *cell) string { return c.Made })
+}
+
 func table(cells []*cell) string {
 	var s strings.Builder
 	s.WriteString("# Completion times: xhttpd's TCP and the kernel's\n\nMade by\n\n")
-	for _, command := range distinct(cells, func(c *cell) string { return c.Made }) {
+	for _, command := range commands(cells) {
 		fmt.Fprintf(&s, "- %s\n", command)
 	}
-	fmt.Fprintf(&s, "\nBottleneck %g Mbit/s with a queue of one round trip's worth (30 kB at least); medians, in turns over the same path. Below 1: xhttpd is faster. For each round\nin which the path was late with a frame by more than a tenth of the round trip, and 2 ms, because the machine had other things to do, one more was taken, up to three times as many in all; the\nleast late ones count. The last column says by how much these were late at most, in the median.\n\n", *rate/1e6)
+	fmt.Fprintf(&s, `
+Bottleneck %g Mbit/s with a queue of one round trip's worth (30 kB at least); medians, in turns over the same path. Below 1: xhttpd is faster.
+
+The rule (bench/tcp/rule_test.go), the same for all cells: the interval is that of the ratio of the medians, %g %%, by bootstrap of the rounds. A cell is looked at with %d rounds,
+and whenever they have grown by half, up to %d; it is within the aim, or above it, when the interval lies wholly below or above %g, and undecided until then. Rounds in which
+the path was late with a frame by more than the largest of 2 ms, a tenth of the round trip, and a 200th of the object's time at the bottleneck's rate do not count (where
+all were, all are shown, and the cell is undecided). The last column says by how much those that were kept were late at most, in the median.
+
+`, *rate/1e6, confidence*100, leastRounds, mostRounds, aim)
 	var ratios []float64
 	for _, c := range cells {
 		ratios = append(ratios, c.ratio())
 	}
 	fmt.Fprintf(&s, "Median of the ratios %.3f, largest %.3f, above 1.05: %d of %d cells.\n\n", median(ratios), slices.Max(ratios), above(ratios, 1.05), len(ratios))
-	s.WriteString("| | object | RTT ms | loss % | reordering % | xhttpd s | kernel s | ratio | rounds | late ms |\n|---|---|---|---|---|---|---|---|---|---|\n")
+	verdicts := map[verdict]int{}
 	for _, c := range cells {
-		fmt.Fprintf(&s, "| %s | %s | %g | %g | %g | %.3f | %.3f | %.3f | %d | %.1f |\n", c.Control, c.Size, c.RTT, c.Loss, c.Reorder, median(c.Ours), median(c.Kernels), c.ratio(), len(c.Ours), median(c.Late))
+		verdicts[c.verdict()]++
+	}
+	fmt.Fprintf(&s, "By the interval: within %d, above %d, undecided %d.\n\n", verdicts[within], verdicts[exceeds], verdicts[undecided])
+	s.WriteString("| | object | RTT ms | loss % | reordering % | xhttpd s | kernel s | ratio | interval | | rounds | thrown away | late ms |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|\n")
+	for _, c := range cells {
+		ours, kernels := c.counting()
+		low, high := interval(ours, kernels)
+		fmt.Fprintf(&s, "| %s | %s | %g | %g | %g | %.3f | %.3f | %.3f | %.3f to %.3f | %s | %d | %d | %.1f |\n", c.Control, c.Size, c.RTT, c.Loss, c.Reorder,
+			median(ours), median(kernels), c.ratio(), low, high, c.verdict(), len(ours), len(c.Ours)-len(ours)+c.Again, median(c.Late))
 	}
 	return s.String()
 }
