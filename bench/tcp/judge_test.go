@@ -110,3 +110,14 @@ func TestRuleDropsLateRounds(t *testing.T) {
 		}
 	}
 }
+
+func TestJain(t *testing.T) {
+	for _, tt := range []struct {
+		octets [2]int64
+		want   float64
+	}{{[2]int64{5, 5}, 1}, {[2]int64{7, 0}, 0.5}, {[2]int64{3, 1}, 0.8}, {[2]int64{}, 0}} {
+		if got := (shares{octets: tt.octets}).jain(); got != tt.want {
+			t.Errorf("%v: %g, want %g", tt.octets, got, tt.want)
+		}
+	}
+}

@@ -116,7 +116,7 @@ func begun(b *testing.B, asked []*cell) (cells []*cell) {
 }
 
 // decide takes rounds of a cell until it is decided, behind those it has. Each has a seed of its own. Three are taken at most
-// for each that is missing at the next look: on a machine that is never punctual the cell stays undecided.
+// for each that is missing at the next look, and twelve at least: on a machine that is never punctual the cell stays undecided.
 func (s *stage) decide(c *cell, end time.Time) {
 	s.Helper()
 	before, taken := s.answers(), 0
@@ -124,7 +124,7 @@ func (s *stage) decide(c *cell, end time.Time) {
 		n, _ := c.punctual()
 		want := nextLook(len(n))
 		again = c.verdict() == undecided && want > len(n)
-		for most := 3 * (want - len(n)); again && len(n) < want && most > 0; most-- {
+		for most := max(12, 3*(want-len(n))); again && len(n) < want && most > 0; most-- {
 			if stopped(end) {
 				again = false
 				break
