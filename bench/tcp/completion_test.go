@@ -43,7 +43,7 @@ func BenchmarkCompletion(b *testing.B) {
 				workers.Go(func() {
 					for c := range todo {
 						if *decided {
-							s.decide(c, end)
+							s.decide(c, end, how)
 						} else {
 							s.measure(c, end)
 						}
@@ -61,7 +61,9 @@ func BenchmarkCompletion(b *testing.B) {
 				slices.Reverse(cells)
 			}
 			for _, c := range cells {
-				c.made(how)
+				if !*decided {
+					c.Made = how
+				}
 				todo <- c
 			}
 			close(todo)

@@ -88,10 +88,10 @@ func how() string {
 		time.Now().UTC().Format("2006-01-02"), made.Kernel(), made.Commit())
 }
 
-// arguments are those of scripts/bench-tcp: what is not go test's own, nor the folder of the results.
+// arguments are those of scripts/bench-tcp: what is not go test's own, nor the folder of the results, nor what pauses them.
 func arguments() (args []string) {
 	for k, arg := range os.Args[1:] {
-		if !strings.HasPrefix(arg, "-test.") && arg != "-out" && os.Args[k] != "-out" {
+		if !strings.HasPrefix(arg, "-test.") && arg != "-out" && os.Args[k] != "-out" && arg != "-pause" && os.Args[k] != "-pause" {
 			args = append(args, arg)
 		}
 	}

@@ -117,7 +117,7 @@ func begun(b *testing.B, asked []*cell) (cells []*cell) {
 
 // decide takes rounds of a cell until it is decided, behind those it has. Each has a seed of its own. Three are taken at most
 // for each that is missing at the next look, and twelve at least: on a machine that is never punctual the cell stays undecided.
-func (s *stage) decide(c *cell, end time.Time) {
+func (s *stage) decide(c *cell, end time.Time, how string) {
 	s.Helper()
 	before, taken := s.answers(), 0
 	for again := true; again; {
@@ -141,6 +141,11 @@ func (s *stage) decide(c *cell, end time.Time) {
 		}
 		again = again && len(n) == want
 	}
+	defer func() {
+		if taken > 0 {
+			c.made(how)
+		}
+	}()
 	if got := s.answers() - before; got != float64(taken) {
 		kept := len(c.Ours) - taken // whose the new ones are is not known
 		c.Ours, c.Kernels, c.Late = c.Ours[:kept], c.Kernels[:kept], c.Late[:kept]
