@@ -161,10 +161,26 @@ func (b *Bed) command(args ...string) *exec.Cmd {
 // PID returns xhttpd's process.
 func (b *Bed) PID() int { return b.daemon.Process.Pid }
 
-// Signal sends xhttpd a signal.
+// Signal sends xhttpd a signal. Behind SIGSTOP all its threads stand still: one that was late might begin an answer that nobody ends.
 func (b *Bed) Signal(s syscall.Signal) {
 	b.Helper()
 	b.must(b.daemon.Process.Signal(s))
+	if s == syscall.SIGSTOP {
+		b.Until("xhttpd stands still", b.stopped)
+	}
+}
+
+// stopped reports whether every thread of xhttpd is stopped (proc(5), stat).
+func (b *Bed) stopped() bool {
+	stats, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", b.PID()))
+	b.must(err)
+	for _, path := range stats {
+		text, err := os.ReadFile(path)
+		if _, state, _ := strings.Cut(string(text), ") "); err != nil || !strings.HasPrefix(state, "T") {
+			return false
+		}
+	}
+	return len(stats) > 0
 }
 
 // Ended waits for the end of xhttpd and returns its exit code, -1 after a signal.
